@@ -1,0 +1,3 @@
+module github.com/antflow/antflow
+
+go 1.26
