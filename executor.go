@@ -1,0 +1,310 @@
+package antflow
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultMaxWorkers is a number of workers for those who have no better one.
+const DefaultMaxWorkers = 5
+
+// An Executor runs tasks on at most a given number of workers. It is
+// concurrent.futures' Executor. Make one with [New]; all methods are safe for
+// concurrent use.
+type Executor struct {
+	// Set by New.
+	name     string
+	limit    int // of backlog; 0: none
+	defaults spec
+
+	// closed is set by the first Shutdown, under mu. active counts the
+	// goroutines that run code of the executor or of its tasks and are no
+	// workers: pumps, sweeps, timers, those that settle and call back. Who
+	// adds to it is counted already, or holds mu.
+	closed atomic.Bool
+	active atomic.Int64
+
+	// mu guards everything below, the last block of task, and all of line,
+	// scope, boost, worker and batch but what they say otherwise.
+	//
+	// Under it nothing is called that isn't ours, no channel is sent on or
+	// closed, and no other mutex is taken: what has to happen is noted in
+	// later and done by unlock. It is always released by unlock.
+	mu      sync.Mutex
+	max     int // slots
+	busy    int // slots in use: running and trying tasks
+	workers int
+	crew    *worker // all workers
+	nextID  uint64
+	backlog int // accepted tasks whose first attempt has not started
+	counts  [classes]int
+	totals  totals
+	queue   queue
+	resumed taskList // tasks and lenders that start before the queue
+	boosts  indexed[*boost]
+	waits   uint64 // numbers the boosts
+	lines   map[any]*line
+	scopes  map[<-chan struct{}]*scope
+	recent  *scope // the one used last
+	later   later
+
+	admission taskList // blocked Submits, first come, first served
+	timers    indexed[*task]
+	timer     *time.Timer // exists while timers has members
+	timerAt   time.Time
+	timerRun  uint64 // tells a timer from the ones before it
+
+	canceling bool          // CancelQueued was asked for
+	halt      chan struct{} // closed by the next Shutdown that asks for more
+	drained   chan struct{} // closed when a shutdown is complete
+}
+
+// totals are the counters of Stats.
+type totals struct {
+	submitted, succeeded, failed, canceled, retries, rejected uint64
+}
+
+// later is what has to be done once mu is released.
+type later struct {
+	any      bool
+	releases []Semaphore
+	cancels  []context.CancelFunc
+	stops    []*scope
+	starts   []*scope
+	wakes    []chan struct{}
+}
+
+// New returns an executor that runs at most maxWorkers tasks at any instant.
+// It starts nothing: workers come with the tasks and go when there are none,
+// so an idle executor costs no goroutine and no timer, and one that is dropped
+// is collected, closed or not. A maxWorkers below 1 and a nil option panic.
+func New(maxWorkers int, opts ...Option) *Executor {
+	must(maxWorkers >= 1, "New(%d): the number of workers must be at least 1", maxWorkers)
+	e := &Executor{
+		max:    maxWorkers,
+		queue:  newQueue(),
+		lines:  make(map[any]*line),
+		scopes: make(map[<-chan struct{}]*scope),
+		boosts: indexed[*boost]{
+			before: func(a, b *boost) bool { return a.order > b.order },
+			pos:    func(b *boost) *int { return &b.pos },
+		},
+		timers: indexed[*task]{
+			before: dueBefore,
+			pos:    func(t *task) *int { return &t.extra().timer },
+		},
+	}
+	e.defaults.backoff = ExponentialBackoff(defaultRetryDelay, maxRetryDelay)
+	for i, o := range opts {
+		must(o != nil, "New: nil Option at index %d", i)
+		o.applyExecutor(e)
+	}
+	return e
+}
+
+// unlock releases mu and then does what was noted under it.
+func (e *Executor) unlock() {
+	if e.drained != nil && e.idleLocked() {
+		e.wakeLocked(e.drained)
+		e.drained = nil
+	}
+	if !e.later.any {
+		e.mu.Unlock()
+		return
+	}
+	l := e.later
+	e.later = later{}
+	e.mu.Unlock()
+	for _, s := range l.releases {
+		s.Release(1)
+	}
+	for _, cancel := range l.cancels {
+		cancel()
+	}
+	for _, sc := range l.stops {
+		if sc.stop() {
+			e.leave()
+		}
+	}
+	for _, sc := range l.starts {
+		sc.start()
+	}
+	for _, c := range l.wakes {
+		close(c)
+	}
+}
+
+func (e *Executor) wakeLocked(c chan struct{}) {
+	e.later.wakes = append(e.later.wakes, c)
+	e.later.any = true
+}
+
+// enter counts this goroutine, or one that it is about to start, among those
+// that a shutdown waits for. A nil executor is a promise's.
+func (e *Executor) enter() {
+	if e != nil {
+		e.active.Add(1)
+	}
+}
+
+// leave ends what enter began. The last one out of a closed executor looks
+// whether the shutdown is complete: it stores the count and then reads closed,
+// while Shutdown stores closed and then reads the count.
+func (e *Executor) leave() {
+	if e != nil && e.active.Add(-1) == 0 && e.closed.Load() {
+		e.mu.Lock()
+		e.unlock()
+	}
+}
+
+// idleLocked reports whether nothing is left to do and nobody to do it.
+func (e *Executor) idleLocked() bool {
+	for _, n := range e.counts[classNone+1:] {
+		if n != 0 {
+			return false
+		}
+	}
+	return e.workers == 0 && e.active.Load() == 0
+}
+
+// Close is [Executor.Shutdown] with a background context: it stops admission,
+// waits for every accepted task and returns nil. It may be called again, and
+// is made for defer.
+func (e *Executor) Close() error {
+	must(e != nil, "Executor.Close: the executor is nil")
+	return e.Shutdown(context.Background())
+}
+
+// Shutdown stops admission at once, then waits for every accepted task and
+// returns nil; no goroutine runs the executor's or a task's code by then. When
+// ctx ends first it returns a [*WaitError], and what runs goes on. It may be
+// called again, from anywhere and with stronger options; all callers wait for
+// the same end.
+//
+// Until [CancelQueued], a Submit through the context of a running task still
+// counts as accepted work. Called with the context of one of the executor's
+// own tasks, Shutdown can't wait for its end: it applies the options and
+// returns at once a [*WaitError] that Is [ErrShutdown]. With the context of
+// another executor's task it lends that task's slot while it blocks. Do not
+// call it from a callback of [Future.OnDone] without [NoWait]: it would wait
+// for the callback. A nil ctx and a nil option panic.
+func (e *Executor) Shutdown(ctx context.Context, opts ...ShutdownOption) error {
+	must(e != nil, "Executor.Shutdown: the executor is nil")
+	must(ctx != nil, "Executor.Shutdown(nil): the context must not be nil")
+	var mode shutdownMode
+	for i, o := range opts {
+		must(o != nil, "Executor.Shutdown: nil ShutdownOption at index %d", i)
+		o.applyShutdown(&mode)
+	}
+	own := e.ownAttempt(ctx) != nil
+	e.stopAdmission(mode)
+	if mode.noWait {
+		return nil
+	}
+	if own {
+		return &WaitError{Err: ErrShutdown}
+	}
+	e.mu.Lock()
+	if e.idleLocked() {
+		e.unlock()
+		return nil
+	}
+	if e.drained == nil {
+		e.drained = make(chan struct{})
+	}
+	drained := e.drained
+	e.unlock()
+	if ctx.Err() == nil {
+		l := lendFor(ctx, nil)
+		defer l.end()
+		select {
+		case <-drained:
+			return nil
+		case <-ctx.Done():
+		}
+	}
+	select {
+	case <-drained:
+		return nil
+	default:
+		return waitErr(ctx, e.unfinished())
+	}
+}
+
+// stopAdmission does what a Shutdown asks for, short of waiting.
+func (e *Executor) stopAdmission(mode shutdownMode) {
+	var out []*task
+	var attempts []*attempt
+	e.mu.Lock()
+	e.closed.Store(true)
+	if mode.cancelQueued {
+		e.canceling = true
+	}
+	if e.halt != nil {
+		e.wakeLocked(e.halt)
+		e.halt = nil
+	}
+	for t := e.admission.front; t != nil; t = e.admission.front {
+		e.rejectLocked(t, ErrShutdown)
+	}
+	if mode.cancelQueued {
+		out, attempts = e.cancelAllLocked(mode.cancelRunning)
+	}
+	e.active.Add(1)
+	e.unlock()
+	defer e.leave()
+	for _, a := range attempts {
+		a.stop(stoppedByShutdown)
+	}
+	e.settleAll(out, StateCanceled, nil, askedByShutdown)
+}
+
+// cancelAllLocked takes the tasks out that a shutdown cancels, in the order of
+// submission, and returns with them the attempts to be told.
+func (e *Executor) cancelAllLocked(running bool) ([]*task, []*attempt) {
+	waiting := e.waitingLocked(func(t *task) bool { return running || !t.started })
+	for _, t := range waiting {
+		e.leaveLocked(t)
+		e.totals.canceled++
+	}
+	var attempts []*attempt
+	for w := e.crew; w != nil; w = w.next {
+		t := w.t
+		if t.asked != nil || t.started && !running {
+			continue
+		}
+		t.asked = askedByShutdown
+		if t.phase != phaseTrying {
+			attempts = append(attempts, t.cur)
+		}
+	}
+	e.dispatchLocked()
+	return waiting, attempts
+}
+
+// unfinished describes what a timed-out Shutdown left.
+func (e *Executor) unfinished() string {
+	s := e.Stats()
+	return plural(s.Running+s.Blocked+s.Queued+s.Waiting, "task") + " unfinished"
+}
+
+// Resize changes the number of workers. More start at once; fewer take effect
+// as tasks finish, nothing is interrupted. It does not block. A maxWorkers
+// below 1 panics.
+func (e *Executor) Resize(maxWorkers int) {
+	must(e != nil, "Executor.Resize: the executor is nil")
+	must(maxWorkers >= 1, "Executor.Resize(%d): the number of workers must be at least 1", maxWorkers)
+	e.mu.Lock()
+	e.max = maxWorkers
+	e.dispatchLocked()
+	e.unlock()
+}
+
+// MaxWorkers returns the limit of [New] or the last [Executor.Resize].
+func (e *Executor) MaxWorkers() int {
+	e.mu.Lock()
+	defer e.unlock()
+	return e.max
+}

@@ -1,0 +1,219 @@
+package antflow
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// A flow carries inputs from a source into tasks: the untyped half of maps and
+// of ForEach. The source runs on a goroutine of its own, the feeder, which is
+// the only one to submit. It lets the source go on only while fewer than
+// window inputs are open.
+//
+// The consumer is the goroutine that called. It leaves when it has what it
+// came for; the feeder ends when the source lets it.
+type flow struct {
+	batch
+	parent context.Context // the caller's
+	ctx    context.Context // the tasks', which the consumer's leaving ends
+	cancel context.CancelCauseFunc
+	window int
+
+	room chan struct{} // of capacity 1, to the feeder: an input was closed
+	wake chan struct{} // of capacity 1, to the consumer: there is news
+
+	mu        sync.Mutex // a leaf
+	open      int        // inputs pulled and not closed
+	unsettled int        // of them, those whose task has not settled
+	complete  bool       // no input comes any more
+	exhausted bool       // since the source had no more
+	refused   bool       // since the executor takes no more
+	fault     *fault     // since the source did this
+	left      bool       // the consumer is gone
+}
+
+// A fault is how a source ended that did not return.
+type fault struct {
+	value any
+	exit  bool
+}
+
+var (
+	loopLeft    = plainError("the loop over the results was left")
+	flowSettled = plainError("the call has returned")
+)
+
+// init prepares a flow of the caller of ctx. Without options for it, the
+// window lets each worker have a few inputs ahead.
+func (f *flow) init(ctx context.Context, e *Executor, bs *batchSpec) {
+	f.batch.init(ctx, e, bs)
+	f.fed = true
+	bs.task.nonBlocking = false
+	f.parent = ctx
+	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	f.window = bs.window
+	if f.window == 0 {
+		f.window = max(64, 4*e.MaxWorkers())
+	}
+	f.room = make(chan struct{}, 1)
+	f.wake = make(chan struct{}, 1)
+}
+
+// feed runs the source on the feeder. The source calls offer for each input
+// and ends when that says so.
+func (f *flow) feed(source func()) {
+	go func() {
+		returned := false
+		defer func() {
+			var ft *fault
+			if !returned {
+				v := recover()
+				ft = &fault{value: v, exit: v == nil}
+			}
+			if f.sourceEnded(ft) {
+				return
+			}
+			// Nobody is there to be told, and a bug of the source is not
+			// for us to hide.
+			panic(ft.value)
+		}()
+		source()
+		returned = true
+	}()
+}
+
+// sourceEnded notes how the source ended. It reports false for a panic that
+// no consumer will see.
+func (f *flow) sourceEnded(ft *fault) bool {
+	f.mu.Lock()
+	if !f.complete {
+		f.complete = true
+		f.exhausted = ft == nil
+	}
+	f.fault = ft
+	seen := !f.left || ft == nil || ft.exit
+	f.mu.Unlock()
+	signal(f.wake)
+	return seen
+}
+
+// offer submits the task of a pulled input, and returns when the source may
+// go on; false when it must not. opened, if any, runs before anybody can see
+// the task.
+func (f *flow) offer(t *task, r runner, opened func()) bool {
+	f.mu.Lock()
+	if f.complete {
+		f.mu.Unlock()
+		return false
+	}
+	f.open++
+	f.unsettled++
+	if opened != nil {
+		opened()
+	}
+	f.mu.Unlock()
+	f.e.submit(f.ctx, t, r, &f.batch, f.spec)
+	for {
+		f.mu.Lock()
+		complete, free := f.complete, f.open < f.window
+		f.mu.Unlock()
+		if complete || free {
+			return !complete
+		}
+		select {
+		case <-f.room:
+		case <-f.ctx.Done():
+			return false
+		}
+	}
+}
+
+// taskSettledLocked counts a settled task. A task that a shut-down executor
+// did not accept is no item: it ends the flow.
+func (f *flow) taskSettledLocked(t *task) (item bool) {
+	f.unsettled--
+	if t.rejected && t.err == ErrShutdown {
+		f.open--
+		f.complete, f.refused = true, true
+		return false
+	}
+	return true
+}
+
+// leave ends the pulling without waiting for the source, and the tasks that
+// have not finished.
+func (f *flow) leave(cause error) {
+	f.mu.Lock()
+	f.complete, f.left = true, true
+	f.mu.Unlock()
+	f.cancel(cause)
+}
+
+// raise ends the consumer as the source ended the feeder.
+func (ft *fault) raise() {
+	if ft == nil {
+		return
+	}
+	if ft.exit {
+		runtime.Goexit()
+	}
+	panic(ft.value)
+}
+
+// refusal ends the pulling if the executor takes no more of the flow's tasks.
+// Else it returns the channel that a shutdown closes.
+func (f *flow) refusal() <-chan struct{} {
+	own := f.e.ownAttempt(f.parent)
+	f.e.mu.Lock()
+	var halt chan struct{}
+	refuses := f.e.closed.Load() && (!own.lasts() || f.e.canceling)
+	if !refuses {
+		if f.e.halt == nil {
+			f.e.halt = make(chan struct{})
+		}
+		halt = f.e.halt
+	}
+	f.e.unlock()
+	if refuses {
+		f.mu.Lock()
+		if !f.complete {
+			f.complete, f.refused = true, true
+		}
+		f.mu.Unlock()
+	}
+	return halt
+}
+
+// await blocks until ready says so, ctx ends or the timer fires, and lends
+// the slot of the caller's task meanwhile. What it reports, whether ready did,
+// is decided before the slot is taken back.
+func (f *flow) await(ctx context.Context, timeout time.Duration, ready func() bool) bool {
+	halt := f.refusal()
+	if ready() {
+		return true
+	}
+	var timer <-chan time.Time
+	if timeout > 0 {
+		t := time.NewTimer(timeout)
+		defer t.Stop()
+		timer = t.C
+	}
+	l := f.lend()
+	defer l.end()
+	for {
+		select {
+		case <-f.wake:
+		case <-halt:
+			halt = f.refusal()
+		case <-timer:
+			return ready()
+		case <-ctx.Done():
+			return ready()
+		}
+		if ready() {
+			return true
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package antflow
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+)
+
+// A batch is what the tasks of one group or map have in common. The second
+// block is guarded by e.mu.
+type batch struct {
+	e      *Executor
+	spec   *spec
+	owner  *attempt // of the task that it was made in, whose slot its waits lend
+	nested bool     // that is a task of e
+	fed    bool     // its Submits come from a goroutine of its own, not the owner's
+
+	limit   int // MaxConcurrency, or 0
+	used    int // places that are taken
+	gated   indexed[*task]
+	queued  indexed[*task] // the queued ones once more, if nested
+	waiting []*boost       // of the waits for it
+}
+
+func (b *batch) init(ctx context.Context, e *Executor, bs *batchSpec) {
+	b.e = e
+	b.spec = &bs.task
+	b.owner = attemptOf(ctx)
+	b.nested = b.owner != nil && b.owner.t.e == e
+	b.limit = bs.concurrency
+	if b.limit > 0 {
+		b.gated = taskHeap()
+	}
+	if b.nested {
+		b.queued = indexed[*task]{before: startsBefore, pos: func(t *task) *int { return &t.extra().overlay }}
+	}
+}
+
+// lend begins a wait for the batch by the task that it was made in.
+func (b *batch) lend() lease {
+	if b.nested {
+		return b.owner.lend(&boost{batch: b})
+	}
+	return b.owner.lend(nil)
+}
+
+// groupSpec applies the options of a group to the executor's defaults.
+func (e *Executor) groupSpec(name string, opts []GroupOption) *batchSpec {
+	bs := &batchSpec{task: e.defaults}
+	for i, o := range opts {
+		must(o != nil, "%s: nil GroupOption at index %d", name, i)
+		o.applyGroup(bs)
+	}
+	return bs
+}
+
+// A Group is a set of tasks that succeed or fail together: the first failure
+// cancels the others. Make one with [NewGroup]. Its methods are safe for
+// concurrent use, by its own tasks as well.
+type Group struct {
+	batch
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	collect bool
+
+	mu      sync.Mutex // a leaf
+	pending int        // tasks that have not settled
+	first   error
+	errs    []groupError  // all of them, under CollectErrors
+	idle    chan struct{} // made by a Wait, closed when pending gets 0
+}
+
+type groupError struct {
+	id  uint64
+	err error
+}
+
+var groupSpent = plainError("the group was waited for")
+
+// NewGroup returns an empty group on e. Its tasks get a context derived from
+// ctx, which ends with the first failure, its cause being that, and when Wait
+// returns. Options for tasks apply to each one. A nil ctx, e or option
+// panics.
+func NewGroup(ctx context.Context, e *Executor, opts ...GroupOption) *Group {
+	must(ctx != nil, "NewGroup: the context must not be nil")
+	must(e != nil, "NewGroup: the executor must not be nil")
+	bs := e.groupSpec("NewGroup", opts)
+	g := &Group{collect: bs.collect}
+	g.batch.init(ctx, e, bs)
+	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	return g
+}
+
+type groupTask struct {
+	task
+	g  *Group
+	fn func(context.Context) error
+}
+
+func (t *groupTask) invoke(ctx context.Context) error { return t.fn(ctx) }
+func (t *groupTask) drop()                            { t.fn = nil }
+func (t *groupTask) settled()                         { t.g.settled(&t.task) }
+
+// Go adds a task to the group. It blocks only while a [QueueLimit] is reached,
+// never for [MaxConcurrency]; see [NonBlocking]. A task that can't run, since
+// the group has failed, was waited for, or the executor is shut down, is a
+// failure that [Group.Wait] returns. The options win over the group's. A nil
+// fn or option panics.
+func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
+	must(fn != nil, "Group.Go(nil): the function must not be nil")
+	sp := g.spec
+	if len(opts) > 0 {
+		own := *sp
+		applyTaskOptions(&own, opts)
+		sp = &own
+	}
+	g.mu.Lock()
+	g.pending++
+	g.mu.Unlock()
+	t := &groupTask{g: g, fn: fn}
+	g.e.submit(g.ctx, &t.task, t, &g.batch, sp)
+}
+
+func (g *Group) settled(t *task) {
+	err := t.err
+	g.mu.Lock()
+	g.pending--
+	failed := false
+	if err != nil {
+		if g.collect {
+			g.errs = append(g.errs, groupError{t.id, err})
+		} else if g.first == nil {
+			g.first = err
+			failed = true
+		}
+	}
+	var idle chan struct{}
+	if g.pending == 0 {
+		idle, g.idle = g.idle, nil
+	}
+	g.mu.Unlock()
+	if failed {
+		g.cancel(err)
+	}
+	if idle != nil {
+		close(idle)
+	}
+}
+
+// Wait blocks until every task of the group has settled and returns the first
+// error in time, which has canceled the others; under [CollectErrors] all of
+// them joined, in the order of submission. The group is spent then: its
+// context has ended. In the task that made the group with its context, Wait
+// lends the slot while it blocks. It may be called more than once, but not by
+// the group's own tasks, which it would wait for.
+func (g *Group) Wait() error {
+	g.mu.Lock()
+	var idle chan struct{}
+	if g.pending > 0 {
+		if g.idle == nil {
+			g.idle = make(chan struct{})
+		}
+		idle = g.idle
+	}
+	g.mu.Unlock()
+	if idle != nil {
+		l := g.lend()
+		<-idle
+		l.end()
+	}
+	g.cancel(groupSpent)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.collect {
+		return g.first
+	}
+	slices.SortFunc(g.errs, func(a, b groupError) int { return cmp.Compare(a.id, b.id) })
+	errs := make([]error, len(g.errs))
+	for i, x := range g.errs {
+		errs[i] = x.err
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,285 @@
+package antflow
+
+import (
+	"context"
+	"fmt"
+	"iter"
+)
+
+// An Item is one input of [MapUnordered], its place and its result.
+type Item[T, R any] struct {
+	Index int // the input's place, from 0
+	Input T
+	Value R // the zero value when it failed
+}
+
+// Map calls fn for each input, concurrently, and yields the results in the
+// order of the inputs, each as soon as it and all before it are ready. It is
+// lazy: nothing happens until the iterator is ranged over, and at most
+// [Window] inputs are pulled and not yet yielded, so the inputs may be
+// endless. They are pulled on a goroutine of their own. Each range over the
+// iterator is a run of its own.
+//
+// An input whose task fails yields an [*ItemError] beside the zero value, and
+// the iteration goes on. It ends early with one last error that is no
+// *ItemError: a [*WaitError] when ctx ends or a [ResultTimeout] passes, or
+// [ErrShutdown], after the results of the accepted inputs, when the executor
+// is shut down. A panic of inputs is raised in the loop after the results of
+// the inputs before it; when the loop has been left by then, it is not
+// recovered.
+//
+// Leaving the loop stops the pulling and cancels the tasks that have not
+// finished, without waiting for them. The iterator blocks for each result;
+// called with a task's context it lends the task's slot meanwhile, and has one
+// again in the loop's body. A nil argument or option panics. Map is
+// concurrent.futures' map with its buffersize.
+func Map[T, R any](ctx context.Context, e *Executor, inputs iter.Seq[T], fn func(context.Context, T) (R, error), opts ...MapOption) iter.Seq2[R, error] {
+	must(inputs != nil, "Map: the inputs must not be nil")
+	must(fn != nil, "Map: the function must not be nil")
+	return ordered(newMapper("Map", ctx, e, inputs, fn, opts))
+}
+
+// Map2 is [Map] for pairs of inputs, such as [Zip] makes of two sequences.
+func Map2[A, B, R any](ctx context.Context, e *Executor, inputs iter.Seq2[A, B], fn func(context.Context, A, B) (R, error), opts ...MapOption) iter.Seq2[R, error] {
+	must(inputs != nil, "Map2: the inputs must not be nil")
+	must(fn != nil, "Map2: the function must not be nil")
+	type pair struct {
+		a A
+		b B
+	}
+	pairs := func(yield func(pair) bool) {
+		inputs(func(a A, b B) bool { return yield(pair{a, b}) })
+	}
+	return ordered(newMapper("Map2", ctx, e, pairs, func(ctx context.Context, p pair) (R, error) {
+		return fn(ctx, p.a, p.b)
+	}, opts))
+}
+
+// MapUnordered is [Map] in the order of completion; each result comes with
+// its input and the input's index.
+func MapUnordered[T, R any](ctx context.Context, e *Executor, inputs iter.Seq[T], fn func(context.Context, T) (R, error), opts ...MapOption) iter.Seq2[Item[T, R], error] {
+	must(inputs != nil, "MapUnordered: the inputs must not be nil")
+	must(fn != nil, "MapUnordered: the function must not be nil")
+	m := newMapper("MapUnordered", ctx, e, inputs, fn, opts)
+	m.keep = true
+	return func(yield func(Item[T, R], error) bool) {
+		err := m.run(func(t *mapTask[T, R]) bool {
+			item := Item[T, R]{Index: t.index, Input: t.input, Value: t.value}
+			return yield(item, t.itemError())
+		})
+		if err != nil {
+			var none Item[T, R]
+			yield(none, err)
+		}
+	}
+}
+
+// Zip pairs the values of two sequences and stops with the shorter one. The
+// second is pulled from with [iter.Pull]. A nil sequence panics.
+func Zip[A, B any](as iter.Seq[A], bs iter.Seq[B]) iter.Seq2[A, B] {
+	must(as != nil, "Zip: the first sequence must not be nil")
+	must(bs != nil, "Zip: the second sequence must not be nil")
+	return func(yield func(A, B) bool) {
+		next, stop := iter.Pull(bs)
+		defer stop()
+		for a := range as {
+			b, ok := next()
+			if !ok || !yield(a, b) {
+				return
+			}
+		}
+	}
+}
+
+// ordered yields the results of a mapper that keeps the order.
+func ordered[T, R any](m *mapper[T, R]) iter.Seq2[R, error] {
+	return func(yield func(R, error) bool) {
+		err := m.run(func(t *mapTask[T, R]) bool { return yield(t.value, t.itemError()) })
+		if err != nil {
+			var none R
+			yield(none, err)
+		}
+	}
+}
+
+// A mapper is what the runs of one iterator have in common.
+type mapper[T, R any] struct {
+	ctx    context.Context
+	e      *Executor
+	inputs iter.Seq[T]
+	fn     func(context.Context, T) (R, error)
+	spec   batchSpec
+	keep   bool // in the order of completion, with the inputs kept for the items
+}
+
+func newMapper[T, R any](name string, ctx context.Context, e *Executor, inputs iter.Seq[T], fn func(context.Context, T) (R, error), opts []MapOption) *mapper[T, R] {
+	must(ctx != nil, "%s: the context must not be nil", name)
+	must(e != nil, "%s: the executor must not be nil", name)
+	m := &mapper[T, R]{ctx: ctx, e: e, inputs: inputs, fn: fn, spec: batchSpec{task: e.defaults}}
+	for i, o := range opts {
+		must(o != nil, "%s: nil MapOption at index %d", name, i)
+		o.applyMap(&m.spec)
+	}
+	return m
+}
+
+// A mapRun is one range over a mapper's iterator. front and back, guarded by
+// flow.mu, are the list of tasks not yet yielded: all of them in the order of
+// their inputs, or those that have settled in the order in which they did. A
+// task that wasn't accepted is the last of the list, and never ready.
+type mapRun[T, R any] struct {
+	flow
+	m           *mapper[T, R]
+	front, back *mapTask[T, R]
+}
+
+type mapTask[T, R any] struct {
+	task
+	r     *mapRun[T, R]
+	index int
+	input T
+	value R
+	later *mapTask[T, R] // the next one of the list
+	ready bool           // guarded by flow.mu: settled, and an item
+}
+
+func (t *mapTask[T, R]) invoke(ctx context.Context) error {
+	v, err := t.r.m.fn(ctx, t.input)
+	if err == nil {
+		t.value = v
+	}
+	return err
+}
+
+func (t *mapTask[T, R]) drop() {
+	if !t.r.m.keep {
+		var none T
+		t.input = none
+	}
+}
+
+func (t *mapTask[T, R]) settled() { t.r.taskSettled(t) }
+
+func (t *mapTask[T, R]) itemError() error {
+	if t.err == nil {
+		return nil
+	}
+	return &ItemError{Index: t.index, Err: t.err}
+}
+
+func (r *mapRun[T, R]) pushLocked(t *mapTask[T, R]) {
+	if r.back != nil {
+		r.back.later = t
+	} else {
+		r.front = t
+	}
+	r.back = t
+}
+
+func (r *mapRun[T, R]) taskSettled(t *mapTask[T, R]) {
+	r.mu.Lock()
+	item := r.taskSettledLocked(&t.task)
+	t.ready = item
+	if item && r.m.keep {
+		r.pushLocked(t)
+	}
+	news := !item || r.m.keep || r.front == t
+	r.mu.Unlock()
+	if news {
+		signal(r.wake)
+	}
+}
+
+// run ranges once: it hands each task to yield until that returns false, and
+// returns the error that ends the iteration early.
+func (m *mapper[T, R]) run(yield func(*mapTask[T, R]) bool) error {
+	if m.ctx.Err() != nil {
+		return waitErr(m.ctx, "")
+	}
+	r := &mapRun[T, R]{m: m}
+	spec := m.spec
+	r.flow.init(m.ctx, m.e, &spec)
+	defer r.leave(loopLeft)
+	if r.refusal(); !r.complete {
+		r.feed(r.source)
+	}
+	for yielded := 0; ; yielded++ {
+		t, err := r.next(yielded)
+		if t == nil {
+			return err
+		}
+		if !yield(t) {
+			return nil
+		}
+		r.mu.Lock()
+		r.open--
+		r.mu.Unlock()
+		signal(r.room)
+	}
+}
+
+func (r *mapRun[T, R]) source() {
+	index := 0
+	for input := range r.m.inputs {
+		t := &mapTask[T, R]{r: r, index: index, input: input}
+		var opened func()
+		if !r.m.keep {
+			opened = func() { r.pushLocked(t) }
+		}
+		if !r.offer(&t.task, t, opened) {
+			return
+		}
+		index++
+	}
+}
+
+// next returns the next task to yield; nil at the end, and the error if that
+// is an early one.
+func (r *mapRun[T, R]) next(yielded int) (*mapTask[T, R], error) {
+	var t *mapTask[T, R]
+	var end bool
+	ready := func() bool {
+		if r.m.ctx.Err() != nil {
+			return false
+		}
+		t, end = r.take()
+		return t != nil || end
+	}
+	if !ready() && r.m.ctx.Err() == nil && !r.await(r.m.ctx, r.m.spec.resultTimeout, ready) {
+		if r.m.ctx.Err() == nil {
+			detail := fmt.Sprintf("no further result after %d within %v", yielded, r.m.spec.resultTimeout)
+			return nil, &WaitError{Err: &endError{detail: detail, err: context.DeadlineExceeded}}
+		}
+	}
+	switch {
+	case t != nil:
+		return t, nil
+	case end:
+		r.mu.Lock()
+		ft, refused := r.fault, r.refused
+		r.mu.Unlock()
+		ft.raise()
+		if refused {
+			return nil, ErrShutdown
+		}
+		return nil, nil
+	}
+	return nil, waitErr(r.m.ctx, "")
+}
+
+// take takes the first task off the list if it has settled; end tells that
+// none will come.
+func (r *mapRun[T, R]) take() (t *mapTask[T, R], end bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t = r.front
+	if t == nil || !t.ready {
+		return nil, r.complete && r.unsettled == 0
+	}
+	r.front = t.later
+	if r.front == nil {
+		r.back = nil
+	}
+	t.later = nil
+	return t, false
+}

@@ -1,0 +1,84 @@
+package antflow
+
+import (
+	"context"
+	"fmt"
+)
+
+// Stats is a snapshot of an executor; all figures are of the same instant.
+// Submitted is the sum of Running, Blocked, Queued, Waiting, Succeeded, Failed
+// and Canceled.
+type Stats struct {
+	MaxWorkers int // limit
+	Workers    int // goroutines alive now, up to MaxWorkers + Blocked
+
+	Running int // tasks with a slot
+	Blocked int // started tasks whose slot is lent while they wait
+	Queued  int // tasks that wait for a slot, or for a place under MaxConcurrency
+	Waiting int // tasks that wait for a retry delay, a permit or a rate limit
+
+	Submitted uint64 // tasks accepted so far
+	Succeeded uint64
+	Failed    uint64
+	Canceled  uint64
+
+	Retries  uint64 // further attempts decided on
+	Rejected uint64 // tasks never admitted; they are not in Submitted
+}
+
+// Stats returns the figures of this instant. It does not block.
+func (e *Executor) Stats() Stats {
+	must(e != nil, "Executor.Stats: the executor is nil")
+	e.mu.Lock()
+	defer e.unlock()
+	return Stats{
+		MaxWorkers: e.max,
+		Workers:    e.workers,
+		Running:    e.counts[classRunning],
+		Blocked:    e.counts[classBlocked],
+		Queued:     e.counts[classQueued],
+		Waiting:    e.counts[classWaiting],
+		Submitted:  e.totals.submitted,
+		Succeeded:  e.totals.succeeded,
+		Failed:     e.totals.failed,
+		Canceled:   e.totals.canceled,
+		Retries:    e.totals.retries,
+		Rejected:   e.totals.rejected,
+	}
+}
+
+// TaskInfo tells a task who it is.
+type TaskInfo struct {
+	ID       uint64 // as [Future.ID]
+	Name     string // as [TaskName]
+	Executor string // as [ExecutorName]
+	Attempt  int    // 1 for the first
+	Priority int    // as [Priority]
+}
+
+// TaskFrom returns what ctx, the context that a task was given or one derived
+// from it, tells of that task, the innermost one where tasks are nested; false
+// when there is none. It does not block.
+func TaskFrom(ctx context.Context) (TaskInfo, bool) {
+	must(ctx != nil, "TaskFrom(nil): the context must not be nil")
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	if !ok {
+		return TaskInfo{}, false
+	}
+	t := a.t
+	return TaskInfo{
+		ID:       t.id,
+		Name:     t.spec.name,
+		Executor: t.e.name,
+		Attempt:  a.number,
+		Priority: t.spec.priority,
+	}, true
+}
+
+// plural is "1 task" or "2 tasks".
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

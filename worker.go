@@ -1,0 +1,356 @@
+package antflow
+
+import (
+	"runtime/debug"
+	"time"
+)
+
+// A worker is a goroutine that has a slot and a task for it. It is started
+// with its first task, takes the next one when it gives the slot up, and ends
+// when there is none: nothing waits for work to come.
+//
+// It steps through states rather than calls, because user code may end its
+// goroutine with runtime.Goexit in three of the steps; another goroutine then
+// goes on from the same state.
+type worker struct {
+	t          *task // written under e.mu, by the worker itself
+	prev, next *worker
+
+	// The rest is the worker's own.
+	step   step
+	exited bool // the user code of this step ended the goroutine
+	end    ending
+}
+
+type step uint8
+
+const (
+	stepAcquire step = iota // try for the permit
+	stepRun                 // call the task's function
+	stepDecide              // ask RetryIf and Backoff
+	stepFinish              // give the slot up, then settle or wait for the retry
+)
+
+// An ending is how an attempt went.
+type ending struct {
+	err     error
+	crashed bool // it panicked or exited: no cancellation explains that
+	never   bool // it was canceled before the function was called
+	ended   bool // the task's context had ended when the function returned
+	retry   bool
+	delay   time.Duration
+}
+
+// A verdict is what a task without a slot is to be settled with; without a
+// task there is nothing to settle.
+type verdict struct {
+	t     *task
+	state State
+	err   error        // of a failure; of a cancellation what the last attempt returned
+	asked *cancelError // of a cancellation: who asked; nil: the task's context
+}
+
+// settle settles the task and returns its callbacks. It is called outside
+// locks: a context's cause is foreign code.
+func (v verdict) settle() []func() {
+	err := v.err
+	if v.state == StateCanceled {
+		asked := v.asked
+		if asked == nil {
+			asked = canceledBy(v.t.ctx)
+		}
+		err = asked.with(err)
+	}
+	return v.t.settle(v.state, err)
+}
+
+// spawnLocked starts a worker for t, which has a slot.
+func (e *Executor) spawnLocked(t *task) {
+	w := &worker{next: e.crew}
+	w.takeLocked(t)
+	if w.next != nil {
+		w.next.prev = w
+	}
+	e.crew = w
+	e.workers++
+	go e.work(w)
+}
+
+// takeLocked gives w its next task.
+func (w *worker) takeLocked(t *task) {
+	w.t = t
+	w.step = stepRun
+	if t.phase == phaseTrying {
+		w.step = stepAcquire
+	}
+}
+
+// nextLocked gives w, whose slot is free again, the task to go on with; or
+// takes it out of the crew, counted among the active until it has settled its
+// last task.
+func (e *Executor) nextLocked(w *worker) {
+	if t := e.pickLocked(); t != nil {
+		w.takeLocked(t)
+		e.dispatchLocked()
+		return
+	}
+	w.t = nil
+	e.workers--
+	if w.prev != nil {
+		w.prev.next = w.next
+	} else {
+		e.crew = w.next
+	}
+	if w.next != nil {
+		w.next.prev = w.prev
+	}
+	w.prev, w.next = nil, nil
+	e.active.Add(1)
+}
+
+// work is a worker's goroutine.
+func (e *Executor) work(w *worker) {
+	defer func() {
+		if w != nil { // user code ended this goroutine
+			w.exited = true
+			go e.work(w)
+		}
+	}()
+	for {
+		var v verdict
+		switch w.step {
+		case stepAcquire:
+			v = e.tryPermit(w)
+		case stepRun:
+			w.run()
+			continue
+		case stepDecide:
+			w.decide()
+			continue
+		case stepFinish:
+			v = e.finish(w)
+		}
+		var callbacks []func()
+		if v.t != nil {
+			callbacks = v.settle()
+		}
+		if len(callbacks) == 0 && w.t != nil {
+			continue
+		}
+		if w.t != nil {
+			// Callbacks may take their time or end the goroutine. The next
+			// task has its slot already and must not wait for them.
+			e.enter()
+			go e.work(w)
+		}
+		w = nil
+		defer e.leave()
+		if len(callbacks) > 0 {
+			e.call(callbacks)
+		}
+		return
+	}
+}
+
+// run makes one attempt, unless its cancellation came first.
+func (w *worker) run() {
+	t, a := w.t, w.t.cur
+	if w.exited {
+		w.exited = false
+		w.end.err = ErrGoexit
+	} else {
+		w.end = ending{}
+		if t.ctx.Err() != nil || a.stopped.Load() != nil {
+			w.end.never = true
+			w.end.err = t.err
+		} else {
+			a.number = int(t.attempts.Add(1))
+			if d := t.spec.timeout; d > 0 {
+				a.limit(d)
+			}
+			w.end.crashed = true
+			w.end.err, w.end.crashed = t.attempt(a)
+		}
+	}
+	if w.end.err != nil {
+		w.end.ended = t.ctx.Err() != nil
+	}
+	a.stop(attemptOver)
+	w.step = stepDecide
+}
+
+// attempt calls the function. A panic becomes an error; a Goexit passes.
+func (t *task) attempt(a *attempt) (err error, crashed bool) {
+	returned := false
+	defer func() {
+		if !returned {
+			err, crashed = &PanicError{Value: recover(), Stack: debug.Stack()}, true
+		}
+	}()
+	err = t.runner.invoke(a)
+	returned = true
+	return err, false
+}
+
+// guard calls fn, which is foreign, and turns its panic into an error.
+func guard(fn func() error) (err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			err = &PanicError{Value: recover(), Stack: debug.Stack()}
+		}
+	}()
+	err = fn()
+	returned = true
+	return err
+}
+
+// decide finds out whether the attempt is to be followed by another one.
+// RetryIf, Backoff and the methods of the error are the user's code, and run
+// while the task still has its slot.
+func (w *worker) decide() {
+	t, end := w.t, &w.end
+	switch {
+	case w.exited:
+		w.exited = false
+		end.err, end.crashed, end.retry = ErrGoexit, true, false
+	case end.err == nil || end.never:
+	case !end.crashed && (end.ended || t.cur.canceled()):
+		end.err = stripMarks(end.err)
+	default:
+		err := guard(func() error {
+			end.retry, end.delay = t.retries(end.err, end.crashed)
+			return nil
+		})
+		end.err = stripMarks(end.err)
+		if err != nil {
+			end.err, end.crashed, end.retry = err, true, false
+		}
+	}
+	w.step = stepFinish
+}
+
+// finish gives back what the attempt held and takes the task where it goes
+// next. The books are right before anybody hears of the result.
+func (e *Executor) finish(w *worker) verdict {
+	t, end := w.t, &w.end
+	if t.permit {
+		t.spec.sem.Release(1)
+	}
+	var due time.Time
+	if end.retry {
+		if end.delay > 0 {
+			due = time.Now().Add(end.delay)
+		}
+		if !t.bound {
+			t.bound, t.done = true, t.ctx.Done()
+		}
+	}
+	v := verdict{t: t, err: end.err}
+	e.mu.Lock()
+	t.permit = false
+	e.freeSlotLocked(t)
+	switch {
+	case end.never || end.err != nil && !end.crashed && (t.asked != nil || end.ended):
+		v.state, v.asked = StateCanceled, t.asked
+		e.totals.canceled++
+		e.moveLocked(t, phaseSettled)
+	case end.err == nil:
+		v.state = StateSucceeded
+		e.totals.succeeded++
+		e.moveLocked(t, phaseSettled)
+	case end.retry && t.asked == nil:
+		v.t = nil
+		e.retryLocked(t, end.err, due)
+	default:
+		v.state, v.err = StateFailed, t.failure(end.err)
+		e.totals.failed++
+		e.moveLocked(t, phaseSettled)
+	}
+	if t.place {
+		e.unplaceLocked(t)
+	}
+	end.err = nil
+	e.nextLocked(w)
+	e.unlock()
+	return v
+}
+
+// freeSlotLocked takes the slot from a task whose attempt is over, if it has
+// one: a function may return while a wait of its own goroutines goes on. Such
+// waits end without a slot.
+func (e *Executor) freeSlotLocked(t *task) {
+	a := t.cur
+	a.over.Store(true)
+	switch t.phase {
+	case phaseRunning:
+		e.busy--
+	case phaseReturning:
+		e.resumed.remove(t)
+		e.wakeParkedLocked(a)
+	}
+}
+
+// retryLocked makes t wait for its next attempt, which starts at due, or as
+// soon as there is a slot when that is zero.
+func (e *Executor) retryLocked(t *task, err error, due time.Time) {
+	e.totals.retries++
+	t.err = err
+	t.state.Store(uint32(StatePending))
+	if due.IsZero() {
+		e.resumeLocked(t)
+		return
+	}
+	e.moveLocked(t, phaseDelay)
+	e.scheduleLocked(t, due)
+	e.scopeLocked(t)
+}
+
+// cancel asks for the cancellation of t; see [Future.Cancel].
+func (e *Executor) cancel(t *task) bool {
+	ended := t.ctx.Err() != nil // then that is the reason, whoever asks after it
+	e.mu.Lock()
+	switch t.phase {
+	case phaseSettled:
+		e.unlock()
+		return false // its owner is about to settle it
+	case phaseTrying, phaseRunning, phaseBlocked, phaseReturning:
+		if t.asked == nil && !ended {
+			t.asked = askedByCancel
+		}
+		a := t.cur
+		running := t.phase != phaseTrying
+		e.unlock()
+		if running {
+			a.stop(stoppedByCancel)
+		}
+		return true
+	}
+	e.leaveLocked(t)
+	e.totals.canceled++
+	e.dispatchLocked()
+	e.active.Add(1)
+	e.unlock()
+	defer e.leave()
+	asked := askedByCancel
+	if ended {
+		asked = nil
+	}
+	e.settleAll([]*task{t}, StateCanceled, nil, asked)
+	return true
+}
+
+// settleAll settles tasks that never got a slot, or not another one: all of
+// them first, and then their callbacks, any of which may end the goroutine.
+// The caller has taken them out of the books and is counted among the active.
+func (e *Executor) settleAll(tasks []*task, s State, err error, asked *cancelError) {
+	var callbacks []func()
+	for _, t := range tasks {
+		v := verdict{t: t, state: s, err: err, asked: asked}
+		if s == StateCanceled {
+			v.err = t.err
+		}
+		callbacks = append(callbacks, v.settle()...)
+	}
+	e.call(callbacks)
+}
