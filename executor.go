@@ -217,7 +217,8 @@ func (e *Executor) Shutdown(ctx context.Context, opts ...ShutdownOption) error {
 	drained := e.drained
 	e.unlock()
 	if ctx.Err() == nil {
-		l := lendFor(ctx, nil)
+		l := attemptOf(ctx).newLease(nil)
+		l.begin()
 		defer l.end()
 		select {
 		case <-drained:

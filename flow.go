@@ -32,6 +32,7 @@ type flow struct {
 	refused   bool       // since the executor takes no more
 	fault     *fault     // since the source did this
 	left      bool       // the consumer is gone
+	lease     *lease     // of the consumer's wait in progress
 }
 
 // A fault is how a source ended that did not return.
@@ -94,7 +95,12 @@ func (f *flow) sourceEnded(ft *fault) bool {
 	}
 	f.fault = ft
 	seen := !f.left || ft == nil || ft.exit
+	var l *lease
+	if f.unsettled == 0 {
+		l, f.lease = f.lease, nil
+	}
 	f.mu.Unlock()
+	l.resume()
 	signal(f.wake)
 	return seen
 }
@@ -186,12 +192,15 @@ func (f *flow) refusal() <-chan struct{} {
 	return halt
 }
 
-// await blocks until ready says so, ctx ends or the timer fires, and lends
-// the slot of the caller's task meanwhile. What it reports, whether ready did,
-// is decided before the slot is taken back.
-func (f *flow) await(ctx context.Context, timeout time.Duration, ready func() bool) bool {
+// await blocks until readyLocked, called under mu, says so; ctx ends, or the
+// time is over. Its report, whether readyLocked did, is decided before the slot
+// of the caller's task is taken back.
+func (f *flow) await(ctx context.Context, timeout time.Duration, readyLocked func() bool) bool {
 	halt := f.refusal()
-	if ready() {
+	l := f.newLease()
+	defer l.end()
+	defer f.readyOr(nil, func() bool { return false })
+	if f.readyOr(l, readyLocked) {
 		return true
 	}
 	var timer <-chan time.Time
@@ -200,20 +209,32 @@ func (f *flow) await(ctx context.Context, timeout time.Duration, ready func() bo
 		defer t.Stop()
 		timer = t.C
 	}
-	l := f.lend()
-	defer l.end()
+	l.begin()
 	for {
 		select {
-		case <-f.wake:
+		case <-f.wake: // perhaps left over from news that were found without a wait
 		case <-halt:
 			halt = f.refusal()
 		case <-timer:
-			return ready()
+			return f.readyOr(nil, readyLocked)
 		case <-ctx.Done():
-			return ready()
+			return false
 		}
-		if ready() {
+		if f.readyOr(l, readyLocked) {
 			return true
 		}
 	}
+}
+
+// readyOr reports what readyLocked says. While that is no, the next news
+// resume l.
+func (f *flow) readyOr(l *lease, readyLocked func() bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lease = nil
+	if readyLocked() {
+		return true
+	}
+	f.lease = l
+	return false
 }

@@ -131,13 +131,18 @@ func (r *eachRun) taskSettled(t *task, index int) {
 	if stop {
 		r.complete = true
 	}
-	idle := r.unsettled == 0
+	var l *lease
+	end := r.endedLocked()
+	if end {
+		l, r.lease = r.lease, nil
+	}
 	r.mu.Unlock()
 	signal(r.room)
 	if stop {
 		r.cancel(failure)
 	}
-	if idle || stop {
+	if end {
+		l.resume()
 		signal(r.wake)
 	}
 }
@@ -152,21 +157,19 @@ func (r *eachRun) run(source func()) error {
 		return ErrShutdown
 	}
 	r.feed(source)
-	settled := func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.complete && r.unsettled == 0
-	}
-	if !settled() && !r.await(r.parent, 0, settled) {
+	if !r.await(r.parent, 0, r.endedLocked) {
 		// The caller's context ended: the source is to stop, and the tasks
 		// are being canceled.
 		r.mu.Lock()
 		r.complete = true
 		r.mu.Unlock()
-		r.await(context.WithoutCancel(r.parent), 0, settled)
+		r.await(context.WithoutCancel(r.parent), 0, r.endedLocked)
 	}
 	return r.outcome()
 }
+
+// endedLocked reports whether no task is left and none will come.
+func (r *eachRun) endedLocked() bool { return r.complete && r.unsettled == 0 }
 
 // outcome is the error of a run whose tasks have settled.
 func (r *eachRun) outcome() error {

@@ -88,13 +88,23 @@ func (t *task) waiters() *waiters {
 	return t.w.Load()
 }
 
-// settle publishes the result and returns the callbacks, which the caller has
-// to run with [Executor.call]. The caller is the one owner of the task: it removed
-// the task from the executor's books, or claimed the promise.
+// settle is publish and notify in one.
 func (t *task) settle(s State, err error) []func() {
+	t.publish(s, err)
+	return t.notify()
+}
+
+// publish makes the result final. The caller is the one owner of the task: it
+// took the task out of the executor's books, or claimed the promise.
+func (t *task) publish(s State, err error) {
 	t.runner.drop()
 	t.err = err
 	t.state.Store(uint32(s))
+}
+
+// notify tells of a published result whoever waits for it, and returns the
+// callbacks, which the caller has to run with [Executor.call].
+func (t *task) notify() []func() {
 	t.runner.settled()
 	w := t.w.Load()
 	if w == nil {
@@ -105,13 +115,13 @@ func (t *task) settle(s State, err error) []func() {
 	done, n, callbacks := w.done, w.nodes, w.callbacks
 	w.nodes, w.callbacks = nil, nil
 	w.mu.Unlock()
-	if done != nil {
-		close(done)
-	}
 	for n != nil {
 		next := n.next // the collector may reuse the node once it is told
 		n.c.complete(n)
 		n = next
+	}
+	if done != nil {
+		close(done)
 	}
 	return callbacks
 }
@@ -186,8 +196,8 @@ func (f *Future[T]) Result(ctx context.Context) (T, error) {
 	must(ctx != nil, "Future.Result(nil): the context must not be nil")
 	if !f.IsDone() {
 		if err := f.await(ctx); err != nil {
-			var zero T
-			return zero, err
+			var none T
+			return none, err
 		}
 	}
 	return f.value, f.err
@@ -196,18 +206,16 @@ func (f *Future[T]) Result(ctx context.Context) (T, error) {
 // await blocks until the task is settled or ctx ends.
 func (t *task) await(ctx context.Context) error {
 	if ctx.Err() == nil {
-		l := lendFor(ctx, t)
-		select {
-		case <-t.Done():
-		case <-ctx.Done():
+		if attemptOf(ctx) != nil {
+			t.awaitLending(ctx)
+		} else {
+			select {
+			case <-t.Done():
+			case <-ctx.Done():
+			}
 		}
-		// What is reported is decided now: taking the slot back may last.
-		done := t.settledState()
-		l.end()
-		if done {
-			return nil
-		}
-	} else if t.settledState() {
+	}
+	if t.settledState() {
 		return nil
 	}
 	return waitErr(ctx, "")

@@ -38,12 +38,12 @@ func (b *batch) init(ctx context.Context, e *Executor, bs *batchSpec) {
 	}
 }
 
-// lend begins a wait for the batch by the task that it was made in.
-func (b *batch) lend() lease {
+// newLease prepares a wait for the batch by the task that it was made in.
+func (b *batch) newLease() *lease {
 	if b.nested {
-		return b.owner.lend(&boost{batch: b})
+		return b.owner.newLease(&boost{batch: b})
 	}
-	return b.owner.lend(nil)
+	return b.owner.newLease(nil)
 }
 
 // groupSpec applies the options of a group to the executor's defaults.
@@ -70,6 +70,7 @@ type Group struct {
 	first   error
 	errs    []groupError  // all of them, under CollectErrors
 	idle    chan struct{} // made by a Wait, closed when pending gets 0
+	leases  []*lease      // of the Waits, which that ends
 }
 
 type groupError struct {
@@ -137,12 +138,17 @@ func (g *Group) settled(t *task) {
 		}
 	}
 	var idle chan struct{}
+	var leases []*lease
 	if g.pending == 0 {
 		idle, g.idle = g.idle, nil
+		leases, g.leases = g.leases, nil
 	}
 	g.mu.Unlock()
 	if failed {
 		g.cancel(err)
+	}
+	for _, l := range leases {
+		l.resume()
 	}
 	if idle != nil {
 		close(idle)
@@ -158,7 +164,11 @@ func (g *Group) settled(t *task) {
 func (g *Group) Wait() error {
 	g.mu.Lock()
 	var idle chan struct{}
+	l := g.newLease()
 	if g.pending > 0 {
+		if l != nil {
+			g.leases = append(g.leases, l)
+		}
 		if g.idle == nil {
 			g.idle = make(chan struct{})
 		}
@@ -166,7 +176,7 @@ func (g *Group) Wait() error {
 	}
 	g.mu.Unlock()
 	if idle != nil {
-		l := g.lend()
+		l.begin()
 		<-idle
 		l.end()
 	}

@@ -16,11 +16,20 @@ import (
 // attempt keeps none, and the new wait will take it. When the attempt is over,
 // nothing is taken any more.
 
-// A lease is one wait of one attempt; the zero value is a wait that lends
-// nothing.
+// The slot is asked back at the moment when the condition of the wait holds, by
+// whoever makes it hold: were it left to the waiting goroutine, once it is
+// scheduled, the worker that fulfilled the condition would have taken another
+// task by then.
+
+// A lease is one wait of one attempt. Methods on nil do nothing: that is a
+// wait outside of tasks.
 type lease struct {
 	a *attempt
-	b *boost
+	b *boost // may be nil
+
+	// Guarded by e.mu.
+	begun, over bool
+	park        chan struct{} // closed when the task has a slot again, if it had to wait
 }
 
 // A boost makes queued tasks that a blocked task waits for start before
@@ -29,7 +38,6 @@ type lease struct {
 type boost struct {
 	order uint64
 	pos   int
-	one   *task
 	tasks []*task // those before the first queued one are cut off
 	batch *batch
 }
@@ -38,12 +46,6 @@ type boost struct {
 func (b *boost) first() *task {
 	if b.batch != nil {
 		return b.batch.queued.top()
-	}
-	if b.one != nil {
-		if b.one.phase == phaseQueued {
-			return b.one
-		}
-		b.one = nil
 	}
 	// None of these tasks gets queued a second time, so none is passed over.
 	for len(b.tasks) > 0 {
@@ -56,21 +58,20 @@ func (b *boost) first() *task {
 	return nil
 }
 
-// lendFor begins a wait through ctx for the task t, or for something else when
-// that is nil.
-func lendFor(ctx context.Context, t *task) lease {
-	a := attemptOf(ctx)
+// newLease prepares a wait of a, if that is an attempt, that puts the tasks of
+// b first.
+func (a *attempt) newLease(b *boost) *lease {
 	if a == nil {
-		return lease{}
+		return nil
 	}
-	if t == nil || t.e != a.t.e {
-		return a.lend(nil)
-	}
-	return a.lend(&boost{one: t})
+	return &lease{a: a, b: b}
 }
 
-// boostFor makes the boost for a wait of a on several tasks.
+// boostFor makes the boost for a wait of a on the tasks.
 func (a *attempt) boostFor(tasks []*task) *boost {
+	if a == nil {
+		return nil
+	}
 	var own []*task
 	for _, t := range tasks {
 		if t.e == a.t.e && !t.settledState() {
@@ -92,20 +93,22 @@ func (a *attempt) boostFor(tasks []*task) *boost {
 	return &boost{tasks: own}
 }
 
-// lend begins a wait: the slot goes to whatever starts next, and that is one
-// of the tasks of b, if one is queued. Called on nil it lends nothing.
-func (a *attempt) lend(b *boost) lease {
-	if a == nil {
-		return lease{}
+// begin gives the slot to whatever starts next, and that is one of the tasks of
+// the boost if one is queued; unless the wait is over already.
+func (l *lease) begin() {
+	if l == nil {
+		return
 	}
-	t := a.t
+	t := l.a.t
 	e := t.e
 	e.mu.Lock()
-	if a.over.Load() {
-		e.unlock()
-		return lease{}
+	defer e.unlock()
+	if l.over || l.a.over.Load() {
+		l.over = true
+		return
 	}
-	a.waits++
+	l.begun = true
+	l.a.waits++
 	switch t.phase {
 	case phaseRunning:
 		e.busy--
@@ -113,9 +116,9 @@ func (a *attempt) lend(b *boost) lease {
 	case phaseReturning:
 		e.resumed.remove(t)
 		e.moveLocked(t, phaseBlocked)
-		e.wakeParkedLocked(a)
+		e.wakeParkedLocked(l.a)
 	}
-	if b != nil {
+	if b := l.b; b != nil {
 		e.waits++
 		b.order = e.waits
 		if b.batch != nil {
@@ -126,21 +129,44 @@ func (a *attempt) lend(b *boost) lease {
 		}
 	}
 	e.dispatchLocked()
-	e.unlock()
-	return lease{a, b}
 }
 
-// end ends the wait. It blocks until the task has a slot again, if it is the
-// task's last wait. Whoever reports a result of the wait has decided on it
-// before.
-func (l lease) end() {
-	a := l.a
-	if a == nil {
+// resume ends the wait, from any goroutine: from now on the task is among
+// those that resume. It does not block.
+func (l *lease) resume() {
+	if l == nil {
 		return
 	}
-	t := a.t
-	e := t.e
+	e := l.a.t.e
 	e.mu.Lock()
+	l.endLocked(e)
+	e.unlock()
+}
+
+// end ends the wait, if nobody has, and blocks until the task has a slot
+// again. What the wait reports has been decided before.
+func (l *lease) end() {
+	if l == nil {
+		return
+	}
+	e := l.a.t.e
+	e.mu.Lock()
+	l.endLocked(e)
+	park := l.park
+	e.unlock()
+	if park != nil {
+		<-park
+	}
+}
+
+func (l *lease) endLocked(e *Executor) {
+	if l.over {
+		return
+	}
+	l.over = true
+	if !l.begun {
+		return
+	}
 	if b := l.b; b != nil {
 		if b.pos != 0 {
 			e.boosts.remove(b)
@@ -150,24 +176,21 @@ func (l lease) end() {
 			b.batch.waiting = slices.Delete(b.batch.waiting, i, i+1)
 		}
 	}
+	a := l.a
 	a.waits--
 	if a.over.Load() || a.waits > 0 {
-		e.unlock()
 		return
 	}
-	if e.busy < e.max {
-		// Nothing waits for a slot, or it would have this one.
+	if e.busy < e.max && e.resumed.front == nil {
 		e.busy++
-		e.moveLocked(t, phaseRunning)
-		e.unlock()
+		e.moveLocked(a.t, phaseRunning)
 		return
 	}
-	park := make(chan struct{})
-	a.park = park
-	e.moveLocked(t, phaseReturning)
-	e.resumed.pushBack(t)
-	e.unlock()
-	<-park
+	l.park = make(chan struct{})
+	a.park = l.park
+	e.moveLocked(a.t, phaseReturning)
+	e.resumed.pushBack(a.t)
+	e.dispatchLocked()
 }
 
 func (e *Executor) wakeParkedLocked(a *attempt) {
@@ -196,7 +219,8 @@ func (e *Executor) overlayLocked(b *batch, t *task) {
 func Blocking(ctx context.Context, fn func() error) error {
 	must(ctx != nil, "Blocking: the context must not be nil")
 	must(fn != nil, "Blocking: the function must not be nil")
-	l := lendFor(ctx, nil)
+	l := attemptOf(ctx).newLease(nil)
+	l.begin()
 	defer l.end()
 	return fn()
 }

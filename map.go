@@ -183,11 +183,22 @@ func (r *mapRun[T, R]) taskSettled(t *mapTask[T, R]) {
 	if item && r.m.keep {
 		r.pushLocked(t)
 	}
-	news := !item || r.m.keep || r.front == t
+	var l *lease
+	news := r.newsLocked()
+	if news {
+		l, r.lease = r.lease, nil
+	}
 	r.mu.Unlock()
 	if news {
+		l.resume()
 		signal(r.wake)
 	}
+}
+
+// newsLocked reports whether the consumer has something to do: yield the first
+// task of the list, or end.
+func (r *mapRun[T, R]) newsLocked() bool {
+	return r.front != nil && r.front.ready || r.complete && r.unsettled == 0
 }
 
 // run ranges once: it hands each task to yield until that returns false, and
@@ -236,27 +247,20 @@ func (r *mapRun[T, R]) source() {
 // next returns the next task to yield; nil at the end, and the error if that
 // is an early one.
 func (r *mapRun[T, R]) next(yielded int) (*mapTask[T, R], error) {
-	var t *mapTask[T, R]
-	var end bool
-	ready := func() bool {
+	if r.m.ctx.Err() != nil {
+		return nil, waitErr(r.m.ctx, "")
+	}
+	timeout := r.m.spec.resultTimeout
+	if !r.readyOr(nil, r.newsLocked) && !r.await(r.m.ctx, timeout, r.newsLocked) {
 		if r.m.ctx.Err() != nil {
-			return false
+			return nil, waitErr(r.m.ctx, "")
 		}
-		t, end = r.take()
-		return t != nil || end
+		detail := fmt.Sprintf("no further result after %d within %v", yielded, timeout)
+		return nil, &WaitError{Err: &endError{detail: detail, err: context.DeadlineExceeded}}
 	}
-	if !ready() && r.m.ctx.Err() == nil && !r.await(r.m.ctx, r.m.spec.resultTimeout, ready) {
-		if r.m.ctx.Err() == nil {
-			detail := fmt.Sprintf("no further result after %d within %v", yielded, r.m.spec.resultTimeout)
-			return nil, &WaitError{Err: &endError{detail: detail, err: context.DeadlineExceeded}}
-		}
-	}
-	switch {
-	case t != nil:
-		return t, nil
-	case end:
-		r.mu.Lock()
-		ft, refused := r.fault, r.refused
+	r.mu.Lock()
+	t, ft, refused := r.front, r.fault, r.refused
+	if t == nil || !t.ready {
 		r.mu.Unlock()
 		ft.raise()
 		if refused {
@@ -264,22 +268,11 @@ func (r *mapRun[T, R]) next(yielded int) (*mapTask[T, R], error) {
 		}
 		return nil, nil
 	}
-	return nil, waitErr(r.m.ctx, "")
-}
-
-// take takes the first task off the list if it has settled; end tells that
-// none will come.
-func (r *mapRun[T, R]) take() (t *mapTask[T, R], end bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	t = r.front
-	if t == nil || !t.ready {
-		return nil, r.complete && r.unsettled == 0
-	}
 	r.front = t.later
 	if r.front == nil {
 		r.back = nil
 	}
 	t.later = nil
-	return t, false
+	r.mu.Unlock()
+	return t, nil
 }

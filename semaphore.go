@@ -129,7 +129,7 @@ func (e *Executor) spareLocked(t *task, key any) {
 }
 
 // tryPermit is the first step of a task that met no line at its semaphore.
-func (e *Executor) tryPermit(w *worker) verdict {
+func (e *Executor) tryPermit(w *worker) *task {
 	t := w.t
 	got, err := false, error(nil)
 	if w.exited {
@@ -138,7 +138,10 @@ func (e *Executor) tryPermit(w *worker) verdict {
 	} else {
 		err = guard(func() error { got = t.spec.sem.TryAcquire(1); return nil })
 	}
-	ended := t.ctx.Err() != nil
+	var asked *cancelError
+	if t.ctx.Err() != nil {
+		asked = canceledBy(t.ctx)
+	}
 	e.mu.Lock()
 	defer e.unlock()
 	ln := e.lines[t.spec.sem]
@@ -148,35 +151,40 @@ func (e *Executor) tryPermit(w *worker) verdict {
 		t.permit = true
 		ln.pending = t
 	}
-	v := verdict{t: t, state: StateCanceled, err: t.err, asked: t.asked}
+	if t.asked != nil {
+		asked = t.asked
+	}
+	state := StateFailed
 	switch {
 	case err != nil:
-		v.state, v.err = StateFailed, t.failure(err)
-	case t.asked != nil || ended:
+		err = t.failure(err)
+	case asked != nil:
+		state, err = StateCanceled, asked.with(t.err)
 	case t.expired:
-		v.state, v.err = StateFailed, ErrQueueTimeout
+		err = ErrQueueTimeout
 	case !got:
 		e.joinLocked(ln, t)
 		e.nextLocked(w)
-		return verdict{}
+		return nil
 	default:
 		if e.advanceLocked(t) {
 			w.takeLocked(t)
+			e.dispatchLocked()
 		} else {
 			e.nextLocked(w)
 		}
-		e.dispatchLocked()
-		return verdict{}
+		return nil
 	}
 	e.leaveLocked(t)
 	e.serveLocked(ln)
-	if v.state == StateCanceled {
+	if state == StateCanceled {
 		e.totals.canceled++
 	} else {
 		e.totals.failed++
 	}
-	e.nextLocked(w)
-	return v
+	t.publish(state, err)
+	e.retireLocked(w)
+	return t
 }
 
 // pump waits for permits or events on behalf of a line, until it has got one

@@ -167,7 +167,8 @@ func (e *Executor) blockUnlock(t *task) {
 	}
 	e.unlock()
 	if t.batch == nil || !t.batch.fed {
-		l := lendFor(t.ctx, nil)
+		l := attemptOf(t.ctx).newLease(nil)
+		l.begin()
 		defer l.end()
 	}
 	select {

@@ -54,6 +54,7 @@ type collector struct {
 	queue bool // keep the completed nodes: AsCompleted
 	front *node
 	back  *node
+	lease *lease // of the wait in progress, which news ends
 }
 
 // A tally counts finished futures.
@@ -94,18 +95,27 @@ func (c *collector) complete(n *node) {
 		c.back = n
 	}
 	news := c.queue || c.goal.reached(c.tally)
+	var l *lease
+	if news {
+		l, c.lease = c.lease, nil
+	}
 	c.mu.Unlock()
 	if news {
+		l.resume()
 		signal(c.wake)
 	}
 }
 
-// pop takes the next completed node of AsCompleted, or nil.
-func (c *collector) pop() *node {
+// popOr takes the next completed node of AsCompleted. While there is none, the
+// next to come resumes l.
+func (c *collector) popOr(l *lease) *node {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.lease = nil
 	n := c.front
-	if n != nil {
+	if n == nil {
+		c.lease = l
+	} else {
 		c.front = n.next
 		if c.front == nil {
 			c.back = nil
@@ -209,15 +219,8 @@ func waitFor[F Waitable](ctx context.Context, fs []F, tasks []*task, g goal) (do
 		return done, pending, nil
 	}
 	if ctx.Err() == nil {
-		c := &collector{wake: make(chan struct{}, 1), goal: g}
-		nodes := c.watch(tasks)
-		l := lendForAll(ctx, tasks)
-		select {
-		case <-c.wake:
-		case <-ctx.Done():
-		}
+		l := awaitGoal(ctx, tasks, g)
 		done, pending, tally = split(fs) // decided before the slot is taken back
-		unwatch(nodes)
 		l.end()
 	}
 	if !g.reached(tally) {
@@ -239,13 +242,26 @@ func split[F Waitable](fs []F) (done, pending []F, t tally) {
 	return done, pending, t
 }
 
-// lendForAll begins a wait through ctx for several tasks.
-func lendForAll(ctx context.Context, tasks []*task) lease {
+// awaitGoal blocks until the tasks reach the goal or ctx ends. It leaves it to
+// the caller to end the lease.
+func awaitGoal(ctx context.Context, tasks []*task, g goal) *lease {
 	a := attemptOf(ctx)
-	if a == nil {
-		return lease{}
+	l := a.newLease(a.boostFor(tasks))
+	c := &collector{wake: make(chan struct{}, 1), goal: g, lease: l}
+	nodes := c.watch(tasks)
+	defer unwatch(nodes)
+	l.begin()
+	select {
+	case <-c.wake:
+	case <-ctx.Done():
 	}
-	return a.lend(a.boostFor(tasks))
+	return l
+}
+
+// awaitLending is await for a task's context, whose wait lends a slot. A
+// future that settles meanwhile, after ctx ended, counts as settled.
+func (t *task) awaitLending(ctx context.Context) {
+	awaitGoal(ctx, []*task{t}, goal{done: 1}).end()
 }
 
 // AsCompleted returns an iterator over the futures in the order in which they
@@ -268,7 +284,7 @@ func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, erro
 		defer unwatch(nodes)
 		var b *boost
 		for left := len(fs); left > 0; left-- {
-			n := c.pop()
+			n := c.popOr(nil)
 			if n == nil {
 				n = c.wait(ctx, tasks, &b)
 			}
@@ -294,18 +310,22 @@ func (c *collector) wait(ctx context.Context, tasks []*task, b **boost) *node {
 		return nil
 	}
 	a := attemptOf(ctx)
-	if a != nil && *b == nil {
+	if *b == nil {
 		*b = a.boostFor(tasks)
 	}
-	l := a.lend(*b)
+	l := a.newLease(*b)
 	defer l.end()
+	if n := c.popOr(l); n != nil {
+		return n
+	}
+	l.begin()
 	for {
 		select {
-		case <-c.wake:
+		case <-c.wake: // perhaps left over from a node that was popped without a wait
 		case <-ctx.Done():
-			return c.pop()
+			return c.popOr(nil)
 		}
-		if n := c.pop(); n != nil {
+		if n := c.popOr(l); n != nil {
 			return n
 		}
 	}

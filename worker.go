@@ -50,9 +50,9 @@ type verdict struct {
 	asked *cancelError // of a cancellation: who asked; nil: the task's context
 }
 
-// settle settles the task and returns its callbacks. It is called outside
-// locks: a context's cause is foreign code.
-func (v verdict) settle() []func() {
+// publish makes the verdict the task's result. It is called outside locks: a
+// context's cause is foreign code.
+func (v verdict) publish() {
 	err := v.err
 	if v.state == StateCanceled {
 		asked := v.asked
@@ -61,19 +61,25 @@ func (v verdict) settle() []func() {
 		}
 		err = asked.with(err)
 	}
-	return v.t.settle(v.state, err)
+	v.t.publish(v.state, err)
 }
 
 // spawnLocked starts a worker for t, which has a slot.
 func (e *Executor) spawnLocked(t *task) {
-	w := &worker{next: e.crew}
+	w := new(worker)
+	e.hireLocked(w, t)
+	go e.work(w)
+}
+
+// hireLocked puts w into the crew, with its first task.
+func (e *Executor) hireLocked(w *worker, t *task) {
 	w.takeLocked(t)
+	w.next = e.crew
 	if w.next != nil {
 		w.next.prev = w
 	}
 	e.crew = w
 	e.workers++
-	go e.work(w)
 }
 
 // takeLocked gives w its next task.
@@ -86,14 +92,18 @@ func (w *worker) takeLocked(t *task) {
 }
 
 // nextLocked gives w, whose slot is free again, the task to go on with; or
-// takes it out of the crew, counted among the active until it has settled its
-// last task.
+// retires it when there is none.
 func (e *Executor) nextLocked(w *worker) {
 	if t := e.pickLocked(); t != nil {
 		w.takeLocked(t)
 		e.dispatchLocked()
 		return
 	}
+	e.retireLocked(w)
+}
+
+// retireLocked takes w out of the crew, counted among the active instead.
+func (e *Executor) retireLocked(w *worker) {
 	w.t = nil
 	e.workers--
 	if w.prev != nil {
@@ -108,6 +118,17 @@ func (e *Executor) nextLocked(w *worker) {
 	e.active.Add(1)
 }
 
+// rehire takes a retired worker back if there is a task for it.
+func (e *Executor) rehire(w *worker) {
+	e.mu.Lock()
+	if t := e.pickLocked(); t != nil {
+		e.active.Add(-1)
+		e.hireLocked(w, t)
+		e.dispatchLocked()
+	}
+	e.unlock()
+}
+
 // work is a worker's goroutine.
 func (e *Executor) work(w *worker) {
 	defer func() {
@@ -117,10 +138,10 @@ func (e *Executor) work(w *worker) {
 		}
 	}()
 	for {
-		var v verdict
+		var settled *task
 		switch w.step {
 		case stepAcquire:
-			v = e.tryPermit(w)
+			settled = e.tryPermit(w)
 		case stepRun:
 			w.run()
 			continue
@@ -128,11 +149,15 @@ func (e *Executor) work(w *worker) {
 			w.decide()
 			continue
 		case stepFinish:
-			v = e.finish(w)
+			settled = e.finish(w)
 		}
 		var callbacks []func()
-		if v.t != nil {
-			callbacks = v.settle()
+		if settled != nil {
+			callbacks = settled.notify()
+			// Those who waited for it have asked for their slots now.
+			if w.t == nil {
+				e.rehire(w)
+			}
 		}
 		if len(callbacks) == 0 && w.t != nil {
 			continue
@@ -145,9 +170,7 @@ func (e *Executor) work(w *worker) {
 		}
 		w = nil
 		defer e.leave()
-		if len(callbacks) > 0 {
-			e.call(callbacks)
-		}
+		e.call(callbacks)
 		return
 	}
 }
@@ -163,6 +186,7 @@ func (w *worker) run() {
 		if t.ctx.Err() != nil || a.stopped.Load() != nil {
 			w.end.never = true
 			w.end.err = t.err
+			w.end.ended = t.ctx.Err() != nil
 		} else {
 			a.number = int(t.attempts.Add(1))
 			if d := t.spec.timeout; d > 0 {
@@ -172,7 +196,7 @@ func (w *worker) run() {
 			w.end.err, w.end.crashed = t.attempt(a)
 		}
 	}
-	if w.end.err != nil {
+	if w.end.err != nil && !w.end.never {
 		w.end.ended = t.ctx.Err() != nil
 	}
 	a.stop(attemptOver)
@@ -231,8 +255,14 @@ func (w *worker) decide() {
 }
 
 // finish gives back what the attempt held and takes the task where it goes
-// next. The books are right before anybody hears of the result.
-func (e *Executor) finish(w *worker) verdict {
+// next. It returns the task if that is settled: published, with the books
+// right, but with nobody told.
+//
+// A worker takes its next task in the same section of the lock, unless someone
+// may be waiting for this one. Then it is retired until they have been told: a
+// task that waits gets its slot before any that could start. The state is
+// final before the waiters are looked for, so none is overlooked; see waiters.
+func (e *Executor) finish(w *worker) *task {
 	t, end := w.t, &w.end
 	if t.permit {
 		t.spec.sem.Release(1)
@@ -246,34 +276,48 @@ func (e *Executor) finish(w *worker) verdict {
 			t.bound, t.done = true, t.ctx.Done()
 		}
 	}
-	v := verdict{t: t, err: end.err}
+	var byCtx *cancelError
+	if end.ended {
+		byCtx = canceledBy(t.ctx)
+	}
 	e.mu.Lock()
+	defer e.unlock()
 	t.permit = false
 	e.freeSlotLocked(t)
+	asked := byCtx
+	if t.asked != nil {
+		asked = t.asked
+	}
 	switch {
-	case end.never || end.err != nil && !end.crashed && (t.asked != nil || end.ended):
-		v.state, v.asked = StateCanceled, t.asked
+	case asked != nil && (end.never || end.err != nil && !end.crashed):
+		e.moveLocked(t, phaseSettled)
 		e.totals.canceled++
-		e.moveLocked(t, phaseSettled)
+		t.publish(StateCanceled, asked.with(end.err))
 	case end.err == nil:
-		v.state = StateSucceeded
-		e.totals.succeeded++
 		e.moveLocked(t, phaseSettled)
+		e.totals.succeeded++
+		t.publish(StateSucceeded, nil)
 	case end.retry && t.asked == nil:
-		v.t = nil
 		e.retryLocked(t, end.err, due)
 	default:
-		v.state, v.err = StateFailed, t.failure(end.err)
-		e.totals.failed++
 		e.moveLocked(t, phaseSettled)
+		e.totals.failed++
+		t.publish(StateFailed, t.failure(end.err))
 	}
 	if t.place {
 		e.unplaceLocked(t)
 	}
 	end.err = nil
-	e.nextLocked(w)
-	e.unlock()
-	return v
+	if t.phase != phaseSettled {
+		e.nextLocked(w)
+		return nil
+	}
+	if t.w.Load() != nil || t.batch != nil && t.batch.nested {
+		e.retireLocked(w)
+	} else {
+		e.nextLocked(w)
+	}
+	return t
 }
 
 // freeSlotLocked takes the slot from a task whose attempt is over, if it has
@@ -350,7 +394,8 @@ func (e *Executor) settleAll(tasks []*task, s State, err error, asked *cancelErr
 		if s == StateCanceled {
 			v.err = t.err
 		}
-		callbacks = append(callbacks, v.settle()...)
+		v.publish()
+		callbacks = append(callbacks, t.notify()...)
 	}
 	e.call(callbacks)
 }
