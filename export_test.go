@@ -1,0 +1,181 @@
+package antflow
+
+import "fmt"
+
+// CheckInvariants walks everything that mu guards and reports the first of the
+// invariants of docs/design.md that does not hold. The executor must be at
+// rest: every goroutine of it waits for something outside of it.
+func (e *Executor) CheckInvariants() error {
+	e.mu.Lock()
+	defer e.unlock()
+	c := &checker{e: e, seen: make(map[*task]string)}
+	c.workers()
+	c.queues()
+	c.lines()
+	c.scopes()
+	c.timers()
+	c.books()
+	return c.err
+}
+
+// A checker keeps the first violation, with the number of its invariant.
+type checker struct {
+	e      *Executor
+	seen   map[*task]string // where each task was found
+	counts [classes]int
+	active int64
+	err    error
+}
+
+func (c *checker) check(ok bool, invariant int, format string, args ...any) {
+	if !ok && c.err == nil {
+		c.err = fmt.Errorf("invariant %d: %s", invariant, fmt.Sprintf(format, args...))
+	}
+}
+
+func (c *checker) find(t *task, place string, phases ...phase) {
+	c.check(c.seen[t] == "", 1, "task %d is in %s and in %s", t.id, c.seen[t], place)
+	c.seen[t] = place
+	right := false
+	for _, p := range phases {
+		right = right || t.phase == p
+	}
+	c.check(right, 1, "task %d in phase %d is in %s", t.id, t.phase, place)
+	c.counts[classOf[t.phase]]++
+}
+
+func (c *checker) workers() {
+	n, busy := 0, 0
+	for w := c.e.crew; w != nil; w = w.next {
+		n++
+		c.find(w.t, "a worker", phaseRunning, phaseTrying, phaseBlocked, phaseReturning)
+		if w.t.phase == phaseRunning || w.t.phase == phaseTrying {
+			busy++
+		}
+		if w.t.phase != phaseTrying {
+			c.check((w.t.cur.waits > 0) == (w.t.phase == phaseBlocked), 8, "task %d in phase %d with %d waits", w.t.id, w.t.phase, w.t.cur.waits)
+			c.check((w.t.cur.park != nil) == (w.t.phase == phaseReturning), 8, "task %d in phase %d, parked: %v", w.t.id, w.t.phase, w.t.cur.park != nil)
+		}
+	}
+	c.check(n == c.e.workers, 2, "%d workers, %d counted", n, c.e.workers)
+	c.check(busy == c.e.busy, 2, "%d slots in use, %d counted", busy, c.e.busy)
+}
+
+func (c *checker) queues() {
+	e := c.e
+	startable := 0
+	for t := e.resumed.front; t != nil; t = t.next {
+		startable++
+		if t.phase != phaseReturning {
+			c.find(t, "the resumed", phaseResumed)
+		}
+	}
+	for _, l := range e.queue.levels.items {
+		c.check(!l.empty(), 15, "an empty level of priority %d", l.priority)
+		last := (*task)(nil)
+		for t := l.fifo.front; t != nil; t = t.next {
+			startable++
+			c.find(t, "the queue", phaseQueued)
+			c.check(last == nil || last.id < t.id, 4, "task %d is behind a later one in the queue", t.id)
+			last = t
+		}
+		for i, t := range l.back.items {
+			startable++
+			c.find(t, "the queue", phaseQueued)
+			c.check(t.x.pos == i+1, 1, "task %d is at %d of a heap, not at %d", t.id, i, t.x.pos-1)
+		}
+	}
+	c.check(startable == 0 || e.busy >= e.max, 3, "%d tasks could start in %d of %d slots", startable, e.busy, e.max)
+	for t := e.admission.front; t != nil; t = t.next {
+		c.check(t.phase == phaseAdmission, 16, "task %d in phase %d blocks a Submit", t.id, t.phase)
+	}
+	c.check(e.admission.front == nil || e.backlog >= e.limit, 16, "a Submit blocks at %d of %d", e.backlog, e.limit)
+}
+
+func (c *checker) lines() {
+	for key, ln := range c.e.lines {
+		c.check(key == ln.key(), 7, "a line at the wrong key")
+		c.check(ln.waiters.len() > 0 || ln.trying != nil || ln.pending != nil || ln.pumping, 15, "a line at rest")
+		c.check(!ln.spare, 6, "a permit or an event that nobody has")
+		c.check(ln.waiters.len() == 0 || ln.pumping || ln.pending != nil || ln.trying != nil, 3, "waiters that nobody serves")
+		for _, t := range ln.waiters.items {
+			c.find(t, "a line", phaseLine)
+			c.check(t.line == ln, 7, "task %d is in another line", t.id)
+		}
+		if ln.pumping {
+			c.active++
+		}
+	}
+}
+
+func (c *checker) scopes() {
+	members := 0
+	for key, sc := range c.e.scopes {
+		c.check(sc.members != nil && !sc.dead, 15, "an empty scope")
+		if key != nil {
+			c.active++
+		}
+		for t := sc.members; t != nil; t = t.scopeNext {
+			members++
+			c.check(t.scope == sc, 13, "task %d is in another scope", t.id)
+			switch t.phase {
+			case phaseGated:
+				c.find(t, "a gate", phaseGated)
+			case phaseDelay:
+				c.find(t, "a delay", phaseDelay)
+			}
+			c.check(c.seen[t] != "", 13, "task %d in phase %d is only in its scope", t.id, t.phase)
+		}
+	}
+	waiting := c.e.counts[classQueued] + c.e.counts[classWaiting]
+	for t := range c.seen {
+		if t.phase == phaseTrying {
+			waiting--
+		}
+	}
+	c.check(members == waiting, 13, "%d tasks in scopes, %d wait", members, waiting)
+}
+
+func (c *checker) timers() {
+	e := c.e
+	for i, t := range e.timers.items {
+		c.check(t.x.timer == i+1, 1, "task %d is at %d of the timers, not at %d", t.id, i, t.x.timer-1)
+		c.check(c.seen[t] != "" || t.phase == phaseAdmission, 1, "a timer for task %d in phase %d", t.id, t.phase)
+	}
+	c.check((e.timer != nil) == (e.timers.len() > 0), 15, "a timer: %v, for %d tasks", e.timer != nil, e.timers.len())
+	if e.timer != nil {
+		c.active++
+	}
+}
+
+func (c *checker) books() {
+	e := c.e
+	backlog := 0
+	places := make(map[*batch]int)
+	for t := range c.seen {
+		holds := t.phase == phaseRunning || t.phase == phaseBlocked || t.phase == phaseReturning
+		if !t.started {
+			backlog++
+		}
+		if t.place {
+			places[t.batch]++
+		}
+		c.check(t.phase != phaseDelay || !t.place && !t.permit && !t.event, 6, "task %d holds something in its delay", t.id)
+		c.check(!holds || t.spec.sem == nil || t.permit, 6, "task %d runs without a permit", t.id)
+		if b := t.batch; b != nil && b.limit > 0 {
+			c.check(b.used <= b.limit, 6, "%d of %d places", b.used, b.limit)
+			c.check(!holds || t.place, 6, "task %d runs without a place", t.id)
+		}
+	}
+	for b, n := range places {
+		c.check(n == b.used, 6, "%d places are held, %d counted", n, b.used)
+	}
+	c.check(backlog == e.backlog, 16, "%d tasks have not started, %d counted", backlog, e.backlog)
+	for cl := classQueued; cl < classes; cl++ {
+		c.check(c.counts[cl] == e.counts[cl], 1, "figure %d: %d found, %d counted", cl, c.counts[cl], e.counts[cl])
+	}
+	settled := e.totals.succeeded + e.totals.failed + e.totals.canceled
+	c.check(e.totals.submitted == settled+uint64(len(c.seen)), 1, "%d submitted, %d settled, %d found", e.totals.submitted, settled, len(c.seen))
+	c.check(c.active == e.active.Load(), 14, "%d active, %d accounted for", e.active.Load(), c.active)
+	c.check(e.later.any == false, 11, "something is left to be done later")
+}
