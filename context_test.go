@@ -114,8 +114,10 @@ func TestAttemptContextDerivesWithoutGoroutines(t *testing.T) {
 func TestAttemptContextOfACanceledTask(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		for name, stop := range map[string]func(*antflow.Executor, *antflow.Future[struct{}]){
-			"Cancel":        func(_ *antflow.Executor, f *antflow.Future[struct{}]) { f.Cancel() },
-			"CancelRunning": func(e *antflow.Executor, _ *antflow.Future[struct{}]) { e.Shutdown(t.Context(), antflow.CancelRunning()) },
+			"Cancel": func(_ *antflow.Executor, f *antflow.Future[struct{}]) { f.Cancel() },
+			"CancelRunning": func(e *antflow.Executor, _ *antflow.Future[struct{}]) {
+				e.Shutdown(t.Context(), antflow.CancelRunning())
+			},
 		} {
 			e := antflow.New(1)
 			f := e.Go(t.Context(), func(ctx context.Context) error {

@@ -277,6 +277,7 @@ func Permanent(err error) error {
 type permanentError struct{ err error }
 
 func (p *permanentError) Error() string { return p.err.Error() }
+func (p *permanentError) bare() string  { return bareText(p.err) }
 func (p *permanentError) Unwrap() error { return p.err }
 
 // RetryAfter marks err, returned by a task, as one to retry after exactly d
@@ -297,6 +298,7 @@ type retryAfterError struct {
 }
 
 func (r *retryAfterError) Error() string { return r.err.Error() }
+func (r *retryAfterError) bare() string  { return bareText(r.err) }
 func (r *retryAfterError) Unwrap() error { return r.err }
 
 // stripMarks takes Permanent and RetryAfter off where they are outermost.

@@ -53,8 +53,6 @@ func (h *indexed[T]) top() (first T) {
 	return first
 }
 
-func (h *indexed[T]) has(x T) bool { return *h.pos(x) != 0 }
-
 func (h *indexed[T]) push(x T) {
 	h.items = append(h.items, x)
 	h.up(len(h.items) - 1)

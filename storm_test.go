@@ -25,7 +25,6 @@ type storm struct {
 	permits [2]atomic.Int64 // in use by running tasks
 	running atomic.Int64
 	most    atomic.Int64 // the largest maximum there was
-	places  atomic.Int64 // of gated tasks that run
 	mu      sync.Mutex
 	futures []*antflow.Future[int]
 }
