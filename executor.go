@@ -35,6 +35,7 @@ type Executor struct {
 	mu      sync.Mutex
 	max     int // slots
 	busy    int // slots in use: running and trying tasks
+	telling int // free slots that only what resumes may have; see tellLocked
 	workers int
 	crew    *worker // all workers
 	nextID  uint64

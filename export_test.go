@@ -58,6 +58,7 @@ func (c *checker) workers() {
 		}
 	}
 	c.check(n == c.e.workers, 2, "%d workers, %d counted", n, c.e.workers)
+	c.check(c.e.telling == 0, 3, "%d slots are kept for those who wait", c.e.telling)
 	c.check(busy == c.e.busy, 2, "%d slots in use, %d counted", busy, c.e.busy)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // A State is what a [Future] tells of its task.
@@ -61,8 +62,9 @@ var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); retu
 // the final state and then loads the pointer to the waiters; a reader installs
 // the waiters and then loads the state. One of the two sees the other.
 type waiters struct {
-	mu        sync.Mutex // a leaf: nothing is locked, sent or called under it
-	notified  bool       // the settler took the lists; they stay empty
+	lent      atomic.Bool // a task that lends its slot is or was among them
+	mu        sync.Mutex  // a leaf: nothing is locked, sent or called under it
+	notified  bool        // the settler took the lists; they stay empty
 	done      chan struct{}
 	nodes     *node
 	callbacks []func()
@@ -147,9 +149,19 @@ func (e *Executor) call(callbacks []func()) {
 	}
 }
 
+// waitedByTasks reports, of a published task, whether a task may have lent its
+// slot to wait for it.
+func (t *task) waitedByTasks() bool {
+	w := t.w.Load()
+	return w != nil && w.lent.Load()
+}
+
 // register puts a node into the waiters; false when the future is done.
 func (t *task) register(n *node) bool {
 	w := t.waiters()
+	if n.c.lends {
+		w.lent.Store(true)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.notified || t.settledState() {
@@ -207,15 +219,24 @@ func (f *Future[T]) Result(ctx context.Context) (T, error) {
 func (t *task) await(ctx context.Context) error {
 	if ctx.Err() == nil {
 		if attemptOf(ctx) != nil {
-			t.awaitLending(ctx)
-		} else {
-			select {
-			case <-t.Done():
-			case <-ctx.Done():
-			}
+			return t.awaitLending(ctx)
+		}
+		select {
+		case <-t.Done():
+		case <-ctx.Done():
 		}
 	}
 	if t.settledState() {
+		return nil
+	}
+	return waitErr(ctx, "")
+}
+
+// awaitLending is await for a task's context, whose wait lends a slot.
+func (t *task) awaitLending(ctx context.Context) error {
+	l := awaitGoal(ctx, []*task{t}, goal{done: 1})
+	defer l.end()
+	if t.settledState() { // decided before the slot is taken back
 		return nil
 	}
 	return waitErr(ctx, "")

@@ -234,6 +234,9 @@ func (e *Executor) pickLocked() *task {
 		t := e.resumed.front
 		switch {
 		case t == nil:
+			if !e.freeLocked() {
+				return nil
+			}
 			if t = e.firstQueuedLocked(); t == nil {
 				return nil
 			}
@@ -253,6 +256,9 @@ func (e *Executor) pickLocked() *task {
 	}
 	return nil
 }
+
+// freeLocked reports whether a slot is free for a queued task.
+func (e *Executor) freeLocked() bool { return e.busy+e.telling < e.max }
 
 // firstQueuedLocked is the queued task to start next: one that a blocked task
 // waits for, those of the latest wait first; else the first of the queue.

@@ -183,7 +183,7 @@ func (e *Executor) tryPermit(w *worker) *task {
 		e.totals.failed++
 	}
 	t.publish(state, err)
-	e.retireLocked(w)
+	e.tellLocked(w, true)
 	return t
 }
 

@@ -95,7 +95,7 @@ func (e *Executor) submit(ctx context.Context, t *task, r runner, b *batch, sp *
 			e.totals.rejected++
 			e.settleUnlock(t, StateFailed, ErrQueueFull)
 			return
-		case !t.bound && (full || e.busy >= e.max || sp.waits() || b != nil):
+		case !t.bound && (full || !e.freeLocked() || sp.waits() || b != nil):
 			// It is going to wait somewhere. Asking a context for its Done
 			// channel is foreign code.
 			t.bound = true

@@ -46,7 +46,8 @@ type Waitable interface {
 
 // A collector is told of each future that it has a node at.
 type collector struct {
-	wake chan struct{} // of capacity 1: there is news
+	wake  chan struct{} // of capacity 1: there is news
+	lends bool          // it is a task that waits
 
 	mu    sync.Mutex // a leaf
 	goal  goal
@@ -247,7 +248,7 @@ func split[F Waitable](fs []F) (done, pending []F, t tally) {
 func awaitGoal(ctx context.Context, tasks []*task, g goal) *lease {
 	a := attemptOf(ctx)
 	l := a.newLease(a.boostFor(tasks))
-	c := &collector{wake: make(chan struct{}, 1), goal: g, lease: l}
+	c := &collector{wake: make(chan struct{}, 1), lends: a != nil, goal: g, lease: l}
 	nodes := c.watch(tasks)
 	defer unwatch(nodes)
 	l.begin()
@@ -256,12 +257,6 @@ func awaitGoal(ctx context.Context, tasks []*task, g goal) *lease {
 	case <-ctx.Done():
 	}
 	return l
-}
-
-// awaitLending is await for a task's context, whose wait lends a slot. A
-// future that settles meanwhile, after ctx ended, counts as settled.
-func (t *task) awaitLending(ctx context.Context) {
-	awaitGoal(ctx, []*task{t}, goal{done: 1}).end()
 }
 
 // AsCompleted returns an iterator over the futures in the order in which they
@@ -279,7 +274,7 @@ func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, erro
 	must(ctx != nil, "AsCompleted: the context must not be nil")
 	fs, tasks := distinct("AsCompleted", futures)
 	return func(yield func(F, error) bool) {
-		c := &collector{wake: make(chan struct{}, 1), queue: true}
+		c := &collector{wake: make(chan struct{}, 1), lends: attemptOf(ctx) != nil, queue: true}
 		nodes := c.watch(tasks)
 		defer unwatch(nodes)
 		var b *boost

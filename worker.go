@@ -19,6 +19,8 @@ type worker struct {
 	// The rest is the worker's own.
 	step   step
 	exited bool // the user code of this step ended the goroutine
+	told   bool // it is retired until those who wait for its task are told
+	slot   bool // and its slot is kept for them
 	end    ending
 }
 
@@ -118,9 +120,25 @@ func (e *Executor) retireLocked(w *worker) {
 	e.active.Add(1)
 }
 
-// rehire takes a retired worker back if there is a task for it.
+// tellLocked retires w until it has told those who wait for its task. Its slot,
+// if it had one, is kept for them: were it free, another worker could take a
+// task of the queue into it before their waits are known to be over.
+func (e *Executor) tellLocked(w *worker, slot bool) {
+	e.retireLocked(w)
+	w.told, w.slot = true, slot
+	if slot {
+		e.telling++
+	}
+}
+
+// rehire is for a worker that has told everyone: the slot is free for any task,
+// and w takes one if there is one.
 func (e *Executor) rehire(w *worker) {
 	e.mu.Lock()
+	if w.slot {
+		e.telling--
+	}
+	w.told, w.slot = false, false
 	if t := e.pickLocked(); t != nil {
 		e.active.Add(-1)
 		e.hireLocked(w, t)
@@ -154,8 +172,7 @@ func (e *Executor) work(w *worker) {
 		var callbacks []func()
 		if settled != nil {
 			callbacks = settled.notify()
-			// Those who waited for it have asked for their slots now.
-			if w.t == nil {
+			if w.told {
 				e.rehire(w)
 			}
 		}
@@ -239,7 +256,7 @@ func (w *worker) decide() {
 		w.exited = false
 		end.err, end.crashed, end.retry = ErrGoexit, true, false
 	case end.err == nil || end.never:
-	case !end.crashed && (end.ended || t.cur.canceled()):
+	case end.ended || t.cur.canceled(): // and a canceled task is never retried
 		end.err = stripMarks(end.err)
 	default:
 		err := guard(func() error {
@@ -258,10 +275,10 @@ func (w *worker) decide() {
 // next. It returns the task if that is settled: published, with the books
 // right, but with nobody told.
 //
-// A worker takes its next task in the same section of the lock, unless someone
-// may be waiting for this one. Then it is retired until they have been told: a
-// task that waits gets its slot before any that could start. The state is
-// final before the waiters are looked for, so none is overlooked; see waiters.
+// A worker takes its next task in the same section of the lock, unless another
+// task may be waiting for this one: it has to get a slot before any that could
+// start. The state is final before the waiters are looked for, so none is
+// overlooked; see waiters.
 func (e *Executor) finish(w *worker) *task {
 	t, end := w.t, &w.end
 	if t.permit {
@@ -283,7 +300,7 @@ func (e *Executor) finish(w *worker) *task {
 	e.mu.Lock()
 	defer e.unlock()
 	t.permit = false
-	e.freeSlotLocked(t)
+	slot := e.freeSlotLocked(t)
 	asked := byCtx
 	if t.asked != nil {
 		asked = t.asked
@@ -312,27 +329,29 @@ func (e *Executor) finish(w *worker) *task {
 		e.nextLocked(w)
 		return nil
 	}
-	if t.w.Load() != nil || t.batch != nil && t.batch.nested {
-		e.retireLocked(w)
+	if t.waitedByTasks() || t.batch != nil && t.batch.nested {
+		e.tellLocked(w, slot)
 	} else {
 		e.nextLocked(w)
 	}
 	return t
 }
 
-// freeSlotLocked takes the slot from a task whose attempt is over, if it has
-// one: a function may return while a wait of its own goroutines goes on. Such
-// waits end without a slot.
-func (e *Executor) freeSlotLocked(t *task) {
+// freeSlotLocked takes the slot from a task whose attempt is over and reports
+// whether it had one: a function may return while a wait of its own goroutines
+// goes on. Such waits end without a slot.
+func (e *Executor) freeSlotLocked(t *task) bool {
 	a := t.cur
 	a.over.Store(true)
 	switch t.phase {
 	case phaseRunning:
 		e.busy--
+		return true
 	case phaseReturning:
 		e.resumed.remove(t)
 		e.wakeParkedLocked(a)
 	}
+	return false
 }
 
 // retryLocked makes t wait for its next attempt, which starts at due, or as
