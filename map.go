@@ -258,6 +258,7 @@ func (r *mapRun[T, R]) next(yielded int) (*mapTask[T, R], error) {
 		detail := fmt.Sprintf("no further result after %d within %v", yielded, timeout)
 		return nil, &WaitError{Err: &endError{detail: detail, err: context.DeadlineExceeded}}
 	}
+	ended := r.m.ctx.Err() != nil
 	r.mu.Lock()
 	t, ft, refused := r.front, r.fault, r.refused
 	if t == nil || !t.ready {
@@ -267,6 +268,11 @@ func (r *mapRun[T, R]) next(yielded int) (*mapTask[T, R], error) {
 			return nil, ErrShutdown
 		}
 		return nil, nil
+	}
+	if ended && t.State() == StateCanceled {
+		// The item is canceled because ctx ended, and that is told once.
+		r.mu.Unlock()
+		return nil, waitErr(r.m.ctx, "")
 	}
 	r.front = t.later
 	if r.front == nil {
