@@ -1,0 +1,67 @@
+package antflow_test
+
+import (
+	"context"
+	"go/build"
+	"strings"
+	"testing"
+
+	"github.com/antflow/antflow"
+)
+
+// The package imports the standard library alone, and nothing of it that
+// brings a network stack along.
+func TestImports(t *testing.T) {
+	pkg, err := build.ImportDir(".", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	var visit func(path, from string)
+	visit = func(path, from string) {
+		if seen[path] || path == "C" || path == "unsafe" {
+			return
+		}
+		seen[path] = true
+		first, _, _ := strings.Cut(path, "/")
+		switch {
+		case strings.Contains(first, "."):
+			t.Errorf("%s imports %s", from, path)
+			return
+		case path == "net" || path == "net/http" || path == "testing":
+			t.Errorf("%s imports %s", from, path)
+		case first == "vendor":
+			return
+		}
+		p, err := build.Import(path, "", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, inner := range p.Imports {
+			visit(inner, path)
+		}
+	}
+	for _, path := range pkg.Imports {
+		visit(path, pkg.ImportPath)
+	}
+	if len(seen) < 10 {
+		t.Errorf("only %d packages were looked at", len(seen))
+	}
+}
+
+// A queued task is one allocation: task, future, function and context.
+func TestSubmitAllocatesOnce(t *testing.T) {
+	e := antflow.New(1)
+	block := make(chan struct{})
+	e.Go(context.Background(), func(context.Context) error { <-block; return nil })
+	fn := func(context.Context) (int, error) { return 0, nil }
+	if n := testing.AllocsPerRun(1000, func() { antflow.Submit(context.Background(), e, fn) }); n != 1 {
+		t.Errorf("%v allocations for a Submit", n)
+	}
+	goFn := func(context.Context) error { return nil }
+	if n := testing.AllocsPerRun(1000, func() { e.Go(context.Background(), goFn) }); n != 1 {
+		t.Errorf("%v allocations for a Go", n)
+	}
+	close(block)
+	e.Close()
+}
