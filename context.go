@@ -271,7 +271,7 @@ func (sc *scope) sweep() {
 	}
 	e.dispatchLocked()
 	e.unlock()
-	e.settleAll(out, StateCanceled, nil, nil)
+	e.cancelAll(out, nil)
 }
 
 // tasks appends the members that keep accepts, latest first.

@@ -46,7 +46,7 @@ type Executor struct {
 	resumed taskList // tasks and lenders that start before the queue
 	boosts  indexed[*boost]
 	waits   uint64 // numbers the boosts
-	lines   map[any]*line
+	lines   map[lineKey]*line
 	scopes  map[<-chan struct{}]*scope
 	recent  *scope // the one used last
 	later   later
@@ -86,7 +86,7 @@ func New(maxWorkers int, opts ...Option) *Executor {
 	e := &Executor{
 		max:    maxWorkers,
 		queue:  newQueue(),
-		lines:  make(map[any]*line),
+		lines:  make(map[lineKey]*line),
 		scopes: make(map[<-chan struct{}]*scope),
 		boosts: indexed[*boost]{
 			before: func(a, b *boost) bool { return a.order > b.order },
@@ -260,7 +260,7 @@ func (e *Executor) stopAdmission(mode shutdownMode) {
 	for _, a := range attempts {
 		a.stop(stoppedByShutdown)
 	}
-	e.settleAll(out, StateCanceled, nil, askedByShutdown)
+	e.cancelAll(out, askedByShutdown)
 }
 
 // cancelAllLocked takes the tasks out that a shutdown cancels, in the order of

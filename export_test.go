@@ -95,7 +95,7 @@ func (c *checker) queues() {
 
 func (c *checker) lines() {
 	for key, ln := range c.e.lines {
-		c.check(key == ln.key(), 7, "a line at the wrong key")
+		c.check(key == ln.lineKey, 7, "a line at the wrong key")
 		c.check(ln.waiters.len() > 0 || ln.trying != nil || ln.pending != nil || ln.pumping, 15, "a line at rest")
 		c.check(!ln.spare, 6, "a permit or an event that nobody has")
 		c.check(ln.waiters.len() == 0 || ln.pumping || ln.pending != nil || ln.trying != nil, 3, "waiters that nobody serves")

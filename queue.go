@@ -4,120 +4,6 @@ package antflow
 // resumes, what a blocked task waits for, and the rest by priority and
 // submission. Everything here is guarded by Executor.mu.
 
-// A taskList is a first-in first-out list through task.next and task.prev.
-// Any member is removed in constant time, so a canceled task leaves nothing
-// behind.
-type taskList struct {
-	front, back *task
-}
-
-func (l *taskList) pushBack(t *task) {
-	t.prev = l.back
-	if l.back != nil {
-		l.back.next = t
-	} else {
-		l.front = t
-	}
-	l.back = t
-}
-
-func (l *taskList) remove(t *task) {
-	if t.prev != nil {
-		t.prev.next = t.next
-	} else {
-		l.front = t.next
-	}
-	if t.next != nil {
-		t.next.prev = t.prev
-	} else {
-		l.back = t.prev
-	}
-	t.prev, t.next = nil, nil
-}
-
-// An indexed is a binary heap whose members know their place, for removal
-// from anywhere. The place that pos points to is 0 outside of the heap.
-type indexed[T any] struct {
-	items  []T
-	before func(a, b T) bool
-	pos    func(T) *int
-}
-
-func (h *indexed[T]) len() int { return len(h.items) }
-
-// top returns the first member, or the zero value.
-func (h *indexed[T]) top() (first T) {
-	if len(h.items) > 0 {
-		first = h.items[0]
-	}
-	return first
-}
-
-func (h *indexed[T]) push(x T) {
-	h.items = append(h.items, x)
-	h.up(len(h.items) - 1)
-}
-
-func (h *indexed[T]) remove(x T) {
-	i, last := *h.pos(x)-1, len(h.items)-1
-	*h.pos(x) = 0
-	moved := h.items[last]
-	var zero T
-	h.items[last] = zero
-	h.items = h.items[:last]
-	if last == 0 && cap(h.items) > 64 {
-		h.items = nil // a burst's memory is not kept at rest
-	}
-	if i == last {
-		return
-	}
-	h.items[i] = moved
-	h.up(i)
-	h.down(*h.pos(moved) - 1)
-}
-
-func (h *indexed[T]) up(i int) {
-	x := h.items[i]
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !h.before(x, h.items[parent]) {
-			break
-		}
-		h.set(i, h.items[parent])
-		i = parent
-	}
-	h.set(i, x)
-}
-
-func (h *indexed[T]) down(i int) {
-	x := h.items[i]
-	for {
-		child := 2*i + 1
-		if child >= len(h.items) {
-			break
-		}
-		if r := child + 1; r < len(h.items) && h.before(h.items[r], h.items[child]) {
-			child = r
-		}
-		if !h.before(h.items[child], x) {
-			break
-		}
-		h.set(i, h.items[child])
-		i = child
-	}
-	h.set(i, x)
-}
-
-func (h *indexed[T]) set(i int, x T) {
-	h.items[i] = x
-	*h.pos(x) = i + 1
-}
-
-// taskHeap is a heap in start order, in the tasks' one position for it.
-func taskHeap() indexed[*task] {
-	return indexed[*task]{before: startsBefore, pos: func(t *task) *int { return &t.extra().pos }}
-}
-
 // A level holds the queued tasks of one priority. New tasks come in order and
 // go to the list; those that come back to their place go to the heap.
 type level struct {
@@ -287,13 +173,13 @@ func (e *Executor) advanceLocked(t *task) bool {
 		b.used++
 		t.place = true
 	}
-	if s := t.spec.sem; s != nil && !t.permit {
-		ln := e.lines[s]
+	if t.spec.sem != nil && !t.permit {
+		ln := e.lines[t.spec.semKey()]
 		if ln == nil {
 			// Nobody waits for it: the worker may try, which is foreign
 			// code and so not for here. Tasks that come meanwhile stand
 			// in line behind it.
-			e.lines[s] = newLine(s, nil, t)
+			e.newLineLocked(t.spec.semKey(), t)
 			e.busy++
 			e.unscopeLocked(t)
 			e.moveLocked(t, phaseTrying)
@@ -302,11 +188,10 @@ func (e *Executor) advanceLocked(t *task) bool {
 		e.joinLocked(ln, t)
 		return false
 	}
-	if l := t.spec.limiter; l != nil && !t.event {
-		ln := e.lines[l]
+	if t.spec.limiter != nil && !t.event {
+		ln := e.lines[t.spec.limiterKey()]
 		if ln == nil {
-			ln = newLine(nil, l, nil)
-			e.lines[l] = ln
+			ln = e.newLineLocked(t.spec.limiterKey(), nil)
 		}
 		e.joinLocked(ln, t)
 		return false
@@ -332,10 +217,10 @@ func (e *Executor) startLocked(t *task) {
 	t.state.Store(uint32(StateRunning))
 	t.event = false
 	if t.spec.sem != nil {
-		e.startedLocked(t, t.spec.sem)
+		e.startedLocked(t, t.spec.semKey())
 	}
 	if t.spec.limiter != nil {
-		e.startedLocked(t, t.spec.limiter)
+		e.startedLocked(t, t.spec.limiterKey())
 	}
 	e.admitLocked()
 }
@@ -387,11 +272,11 @@ func (e *Executor) yieldLocked(t *task) {
 	}
 	if t.permit {
 		t.permit = false
-		e.spareLocked(t, t.spec.sem)
+		e.spareLocked(t.spec.semKey())
 	}
 	if t.event {
 		t.event = false
-		e.spareLocked(t, t.spec.limiter)
+		e.spareLocked(t.spec.limiterKey())
 	}
 }
 

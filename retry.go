@@ -160,5 +160,5 @@ func (e *Executor) ring(run uint64) {
 	e.setTimerLocked()
 	e.dispatchLocked()
 	e.unlock()
-	e.settleAll(expired, StateFailed, ErrQueueTimeout, nil)
+	e.failAll(expired, ErrQueueTimeout)
 }

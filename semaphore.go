@@ -27,8 +27,7 @@ type RateLimiter interface {
 // waiters and none of the line's tasks holds something without having
 // started. A line is in e.lines while anything goes on in it.
 type line struct {
-	sem     Semaphore   // one of the two
-	limiter RateLimiter //
+	lineKey
 	waiters indexed[*task]
 	trying  *task // its worker tries for a permit
 	pending *task // has a permit or an event and has not started
@@ -38,15 +37,17 @@ type line struct {
 	cancel  context.CancelFunc // ends the pump's wait
 }
 
-func newLine(s Semaphore, l RateLimiter, trying *task) *line {
-	return &line{sem: s, limiter: l, trying: trying, waiters: taskHeap()}
+func (e *Executor) newLineLocked(key lineKey, trying *task) *line {
+	ln := &line{lineKey: key, trying: trying, waiters: taskHeap()}
+	e.lines[key] = ln
+	return ln
 }
 
-func (ln *line) key() any {
-	if ln.sem != nil {
-		return ln.sem
-	}
-	return ln.limiter
+// A lineKey tells lines apart: it has one of the two, since one value may be
+// both a semaphore and a limiter.
+type lineKey struct {
+	sem     Semaphore
+	limiter RateLimiter
 }
 
 // joinLocked makes t wait in line.
@@ -94,7 +95,7 @@ func (e *Executor) serveLocked(ln *line) {
 			e.later.any = true
 		}
 		ln.spare = false
-		delete(e.lines, ln.key())
+		delete(e.lines, ln.lineKey)
 	}
 }
 
@@ -112,8 +113,11 @@ func (e *Executor) grantLocked(ln *line, t *task) {
 	e.resumeLocked(t)
 }
 
+func (s *spec) semKey() lineKey     { return lineKey{sem: s.sem} }
+func (s *spec) limiterKey() lineKey { return lineKey{limiter: s.limiter} }
+
 // startedLocked tells the line of key that t has started.
-func (e *Executor) startedLocked(t *task, key any) {
+func (e *Executor) startedLocked(t *task, key lineKey) {
 	if ln := e.lines[key]; ln != nil && ln.pending == t {
 		ln.pending = nil
 		e.serveLocked(ln)
@@ -121,7 +125,7 @@ func (e *Executor) startedLocked(t *task, key any) {
 }
 
 // spareLocked hands on what t got from the line of key and did not use.
-func (e *Executor) spareLocked(t *task, key any) {
+func (e *Executor) spareLocked(key lineKey) {
 	ln := e.lines[key]
 	ln.pending = nil
 	ln.spare = true
@@ -144,7 +148,7 @@ func (e *Executor) tryPermit(w *worker) *task {
 	}
 	e.mu.Lock()
 	defer e.unlock()
-	ln := e.lines[t.spec.sem]
+	ln := e.lines[t.spec.semKey()]
 	ln.trying = nil
 	e.busy--
 	if got {
@@ -257,17 +261,18 @@ func (e *Executor) pumped(ln *line, t *task, err error) bool {
 		return true
 	}
 	e.leaveLocked(t)
-	state := StateFailed
 	if ended {
-		state, err = StateCanceled, nil
 		e.totals.canceled++
 	} else {
-		err = t.failure(err)
 		e.totals.failed++
 	}
 	e.dispatchLocked()
 	e.unlock()
-	e.settleAll([]*task{t}, state, err, nil)
+	if ended {
+		e.cancelAll([]*task{t}, nil)
+	} else {
+		e.failAll([]*task{t}, t.failure(err))
+	}
 	return true
 }
 

@@ -10,7 +10,7 @@ import (
 // when there is none: nothing waits for work to come.
 //
 // It steps through states rather than calls, because user code may end its
-// goroutine with runtime.Goexit in three of the steps; another goroutine then
+// goroutine with runtime.Goexit in any of the steps; another goroutine then
 // goes on from the same state.
 type worker struct {
 	t          *task // written under e.mu, by the worker itself
@@ -41,29 +41,6 @@ type ending struct {
 	ended   bool // the task's context had ended when the function returned
 	retry   bool
 	delay   time.Duration
-}
-
-// A verdict is what a task without a slot is to be settled with; without a
-// task there is nothing to settle.
-type verdict struct {
-	t     *task
-	state State
-	err   error        // of a failure; of a cancellation what the last attempt returned
-	asked *cancelError // of a cancellation: who asked; nil: the task's context
-}
-
-// publish makes the verdict the task's result. It is called outside locks: a
-// context's cause is foreign code.
-func (v verdict) publish() {
-	err := v.err
-	if v.state == StateCanceled {
-		asked := v.asked
-		if asked == nil {
-			asked = canceledBy(v.t.ctx)
-		}
-		err = asked.with(err)
-	}
-	v.t.publish(v.state, err)
 }
 
 // spawnLocked starts a worker for t, which has a slot.
@@ -200,10 +177,9 @@ func (w *worker) run() {
 		w.end.err = ErrGoexit
 	} else {
 		w.end = ending{}
-		if t.ctx.Err() != nil || a.stopped.Load() != nil {
+		if w.end.ended = t.ctx.Err() != nil; w.end.ended || a.stopped.Load() != nil {
 			w.end.never = true
 			w.end.err = t.err
-			w.end.ended = t.ctx.Err() != nil
 		} else {
 			a.number = int(t.attempts.Add(1))
 			if d := t.spec.timeout; d > 0 {
@@ -281,9 +257,7 @@ func (w *worker) decide() {
 // overlooked; see waiters.
 func (e *Executor) finish(w *worker) *task {
 	t, end := w.t, &w.end
-	if t.permit {
-		t.spec.sem.Release(1)
-	}
+	w.release()
 	var due time.Time
 	if end.retry {
 		if end.delay > 0 {
@@ -337,6 +311,22 @@ func (e *Executor) finish(w *worker) *task {
 	return t
 }
 
+// release gives the permit back. What a semaphore does instead of returning
+// fails the task.
+func (w *worker) release() {
+	t, end := w.t, &w.end
+	var err error
+	if w.exited {
+		w.exited = false
+		err = ErrGoexit
+	} else if t.permit {
+		err = guard(func() error { t.spec.sem.Release(1); return nil })
+	}
+	if err != nil {
+		end.err, end.crashed, end.retry = err, true, false
+	}
+}
+
 // freeSlotLocked takes the slot from a task whose attempt is over and reports
 // whether it had one: a function may return while a wait of its own goroutines
 // goes on. Such waits end without a slot.
@@ -367,54 +357,4 @@ func (e *Executor) retryLocked(t *task, err error, due time.Time) {
 	e.moveLocked(t, phaseDelay)
 	e.scheduleLocked(t, due)
 	e.scopeLocked(t)
-}
-
-// cancel asks for the cancellation of t; see [Future.Cancel].
-func (e *Executor) cancel(t *task) bool {
-	ended := t.ctx.Err() != nil // then that is the reason, whoever asks after it
-	e.mu.Lock()
-	switch t.phase {
-	case phaseSettled:
-		e.unlock()
-		return false // its owner is about to settle it
-	case phaseTrying, phaseRunning, phaseBlocked, phaseReturning:
-		if t.asked == nil && !ended {
-			t.asked = askedByCancel
-		}
-		a := t.cur
-		running := t.phase != phaseTrying
-		e.unlock()
-		if running {
-			a.stop(stoppedByCancel)
-		}
-		return true
-	}
-	e.leaveLocked(t)
-	e.totals.canceled++
-	e.dispatchLocked()
-	e.active.Add(1)
-	e.unlock()
-	defer e.leave()
-	asked := askedByCancel
-	if ended {
-		asked = nil
-	}
-	e.settleAll([]*task{t}, StateCanceled, nil, asked)
-	return true
-}
-
-// settleAll settles tasks that never got a slot, or not another one: all of
-// them first, and then their callbacks, any of which may end the goroutine.
-// The caller has taken them out of the books and is counted among the active.
-func (e *Executor) settleAll(tasks []*task, s State, err error, asked *cancelError) {
-	var callbacks []func()
-	for _, t := range tasks {
-		v := verdict{t: t, state: s, err: err, asked: asked}
-		if s == StateCanceled {
-			v.err = t.err
-		}
-		v.publish()
-		callbacks = append(callbacks, t.notify()...)
-	}
-	e.call(callbacks)
 }

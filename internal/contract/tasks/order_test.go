@@ -31,7 +31,7 @@ func TestHigherPriorityStartsSoonerThenSubmissionOrder(t *testing.T) {
 	fake(t, func(b *bubble) {
 		e, rec := antflow.New(1), new(record)
 		free := occupy(b, e, 1)
-		for i, p := range []int{0, -5, 3, 0, 1 << 40, 3, -5, -1 << 40} {
+		for i, p := range []int{0, -5, 3, 0, 1 << 30, 3, -5, -1 << 30} {
 			opts := []antflow.TaskOption{antflow.Priority(p)}
 			if p == 0 && i > 0 {
 				opts = nil // 0 is the default
@@ -40,7 +40,7 @@ func TestHigherPriorityStartsSoonerThenSubmissionOrder(t *testing.T) {
 		}
 		free()
 		ok(b, e.Close())
-		rec.want(b, "4/1099511627776", "2/3", "5/3", "0/0", "3/0", "1/-5", "6/-5", "7/-1099511627776")
+		rec.want(b, "4/1073741824", "2/3", "5/3", "0/0", "3/0", "1/-5", "6/-5", "7/-1073741824")
 	})
 }
 

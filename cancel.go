@@ -1,0 +1,65 @@
+package antflow
+
+// cancel asks for the cancellation of t; see [Future.Cancel].
+func (e *Executor) cancel(t *task) bool {
+	ended := t.ctx.Err() != nil // then that is the reason, whoever asks after it
+	e.mu.Lock()
+	switch t.phase {
+	case phaseSettled:
+		e.unlock()
+		return false // its owner is about to settle it
+	case phaseTrying, phaseRunning, phaseBlocked, phaseReturning:
+		if t.asked == nil && !ended {
+			t.asked = askedByCancel
+		}
+		a := t.cur
+		running := t.phase != phaseTrying
+		e.unlock()
+		if running {
+			a.stop(stoppedByCancel)
+		}
+		return true
+	}
+	e.leaveLocked(t)
+	e.totals.canceled++
+	e.dispatchLocked()
+	e.active.Add(1)
+	e.unlock()
+	defer e.leave()
+	asked := askedByCancel
+	if ended {
+		asked = nil
+	}
+	e.cancelAll([]*task{t}, asked)
+	return true
+}
+
+// cancelAll settles tasks that never got a slot, or not another one, as
+// canceled: by whoever asked, or by their contexts when that is nil.
+func (e *Executor) cancelAll(tasks []*task, asked *cancelError) {
+	e.settleAll(tasks, func(t *task) {
+		by := asked
+		if by == nil {
+			by = canceledBy(t.ctx)
+		}
+		t.publish(StateCanceled, by.with(t.err))
+	})
+}
+
+// failAll settles such tasks as failed with err.
+func (e *Executor) failAll(tasks []*task, err error) {
+	e.settleAll(tasks, func(t *task) { t.publish(StateFailed, err) })
+}
+
+// settleAll settles tasks without a slot: all of them first, and then it runs
+// their callbacks, any of which may end the goroutine. The caller has taken
+// the tasks out of the books and is counted among the active. It holds no
+// lock: the cause of a context is foreign code.
+func (e *Executor) settleAll(tasks []*task, publish func(*task)) {
+	var callbacks []func()
+	for _, t := range tasks {
+		publish(t)
+		callbacks = append(callbacks, t.notify()...)
+	}
+	e.call(callbacks)
+}
