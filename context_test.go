@@ -142,6 +142,7 @@ func TestAttemptContextOfACanceledTask(t *testing.T) {
 }
 
 func TestAttemptContextCostsNothingUnasked(t *testing.T) {
+	testkit.NoLeak(t)
 	e := antflow.New(1)
 	defer e.Close()
 	measure := func(fn func(context.Context) error) float64 {

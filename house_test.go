@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 )
 
 // The package imports the standard library alone, and nothing of it that
@@ -51,6 +52,7 @@ func TestImports(t *testing.T) {
 
 // A queued task is one allocation: task, future, function and context.
 func TestSubmitAllocatesOnce(t *testing.T) {
+	testkit.NoLeak(t)
 	e := antflow.New(1)
 	block := make(chan struct{})
 	e.Go(context.Background(), func(context.Context) error { <-block; return nil })
