@@ -242,9 +242,9 @@ func (t *task) awaitLending(ctx context.Context) error {
 	return waitErr(ctx, "")
 }
 
-// Done returns a channel that is closed when the future is done. It is not
-// the executor's to know of a wait on it: a task that receives from it keeps
-// its slot; see [Future.Result] and [Blocking].
+// Done returns a channel that is closed when the future is done. The executor
+// knows nothing of a wait for it: a task that receives from it keeps its slot,
+// unlike one in [Future.Result] or [Blocking].
 func (t *task) Done() <-chan struct{} {
 	if t.settledState() {
 		return closedChan

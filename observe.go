@@ -23,7 +23,7 @@ type Stats struct {
 	Canceled  uint64
 
 	Retries  uint64 // further attempts decided on
-	Rejected uint64 // tasks never admitted; they are not in Submitted
+	Rejected uint64 // tasks never accepted and not in Submitted: refused, or ctx ended before
 }
 
 // Stats returns the figures of this instant. It does not block.

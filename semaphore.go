@@ -8,8 +8,8 @@ import (
 
 // A Semaphore bounds how many attempts run at a time, in one executor or
 // several, as [WithSemaphore] says. [golang.org/x/sync/semaphore.Weighted]
-// fits, as does [NewSemaphore]. Its methods are called with n = 1, outside
-// locks.
+// fits, as does [NewSemaphore]. Its methods are called with n = 1, from several
+// goroutines and outside locks.
 type Semaphore interface {
 	Acquire(ctx context.Context, n int64) error
 	TryAcquire(n int64) bool
@@ -17,7 +17,8 @@ type Semaphore interface {
 }
 
 // A RateLimiter spaces out the starts of attempts, as [WithRateLimit] says.
-// [golang.org/x/time/rate.Limiter] fits.
+// [golang.org/x/time/rate.Limiter] fits. Wait is called by one goroutine at a
+// time for each executor, outside locks.
 type RateLimiter interface {
 	Wait(ctx context.Context) error
 }
