@@ -122,6 +122,8 @@ func TestGoexitInCallback(t *testing.T) {
 		run(func(*antflow.Future[struct{}]) {})
 		blocker := e.Go(t.Context(), sleep(time.Second))
 		run(func(f *antflow.Future[struct{}]) { <-testkit.Started(func() { f.Cancel() }) })
+		blocker.Result(t.Context())
+		blocker = e.Go(t.Context(), sleep(time.Second))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		f := e.Go(ctx, sleep(time.Second))

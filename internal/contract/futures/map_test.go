@@ -252,6 +252,7 @@ func TestBreakLeavesABlockedSourceBehindUntilItsStepReturns(t *testing.T) {
 			if n != 0 || err != nil {
 				t.Errorf("got %v, %v", n, err)
 			}
+			synctest.Wait() // for the source to block
 			break
 		}
 		kitAt(t, "left", start, 0)
