@@ -20,11 +20,10 @@ import (
 // the invariants. A lost wake-up is a bubble that deadlocks.
 type storm struct {
 	t       *testing.T
-	e       *antflow.Executor
+	es      [2]*antflow.Executor // whose tasks wait for those of the other
 	sems    []antflow.Semaphore
 	permits [2]atomic.Int64 // in use by running tasks
-	running atomic.Int64
-	most    atomic.Int64 // the largest maximum there was
+	running [2]atomic.Int64
 	mu      sync.Mutex
 	futures []*antflow.Future[int]
 }
@@ -35,14 +34,14 @@ const (
 )
 
 // compute is what counts against maxWorkers. It yields, so that others run.
-func (s *storm) compute(r *rand.Rand) {
-	if n := s.running.Add(1); n > s.most.Load() {
-		s.t.Errorf("%d tasks run, at most %d may", n, s.most.Load())
+func (s *storm) compute(k int, r *rand.Rand) {
+	if n := s.running[k].Add(1); n > stormMax {
+		s.t.Errorf("%d tasks run, at most %d may", n, stormMax)
 	}
 	for range r.IntN(3) {
 		runtime.Gosched()
 	}
-	s.running.Add(-1)
+	s.running[k].Add(-1)
 }
 
 func (s *storm) keep(f *antflow.Future[int]) *antflow.Future[int] {
@@ -55,7 +54,7 @@ func (s *storm) keep(f *antflow.Future[int]) *antflow.Future[int] {
 // submit submits a random task. Its own tasks have a lower depth, so it ends.
 func (s *storm) submit(ctx context.Context, r *rand.Rand, depth int) *antflow.Future[int] {
 	seed := r.Uint64()
-	sem := r.IntN(6)
+	sem, k := r.IntN(6), r.IntN(2)
 	opts := []antflow.TaskOption{
 		antflow.Priority(r.IntN(3)),
 		antflow.Retries(r.IntN(3)),
@@ -78,7 +77,7 @@ func (s *storm) submit(ctx context.Context, r *rand.Rand, depth int) *antflow.Fu
 		own := rand.New(rand.NewPCG(seed, 1)) // attempts follow one another
 		opts = append(opts, antflow.RetryIf(func(err error) bool { return own.IntN(2) == 0 || !errors.Is(err, errTest) }))
 	}
-	return s.keep(antflow.Submit(ctx, s.e, func(ctx context.Context) (int, error) {
+	return s.keep(antflow.Submit(ctx, s.es[k], func(ctx context.Context) (int, error) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		if sem < 2 {
 			if n := s.permits[sem].Add(1); n > stormPermits {
@@ -86,18 +85,18 @@ func (s *storm) submit(ctx context.Context, r *rand.Rand, depth int) *antflow.Fu
 			}
 			defer s.permits[sem].Add(-1)
 		}
-		return s.act(ctx, r, depth)
+		return s.act(ctx, k, r, depth)
 	}, opts...))
 }
 
 // act is the body of a task.
-func (s *storm) act(ctx context.Context, r *rand.Rand, depth int) (int, error) {
-	s.compute(r)
+func (s *storm) act(ctx context.Context, k int, r *rand.Rand, depth int) (int, error) {
+	s.compute(k, r)
 	if depth > 0 {
-		if err := s.nest(ctx, r, depth-1); err != nil {
+		if err := s.nest(ctx, k, r, depth-1); err != nil {
 			return 0, err
 		}
-		s.compute(r)
+		s.compute(k, r)
 	}
 	switch r.IntN(12) {
 	case 0:
@@ -111,7 +110,7 @@ func (s *storm) act(ctx context.Context, r *rand.Rand, depth int) (int, error) {
 	case 4:
 		return 0, antflow.Permanent(errTest)
 	case 5:
-		s.e.Resize(1 + r.IntN(stormMax))
+		s.es[k].Resize(1 + r.IntN(stormMax))
 	case 6:
 		select {
 		case <-ctx.Done():
@@ -124,14 +123,16 @@ func (s *storm) act(ctx context.Context, r *rand.Rand, depth int) (int, error) {
 
 const stormMax = 4
 
-// nest waits for tasks of its own in one of the ways there are.
-func (s *storm) nest(ctx context.Context, r *rand.Rand, depth int) error {
-	switch r.IntN(6) {
+// nest waits for tasks of its own, of executor on, in one of the ways there
+// are, as a task of executor k.
+func (s *storm) nest(ctx context.Context, k int, r *rand.Rand, depth int) error {
+	on := r.IntN(2)
+	switch r.IntN(7) {
 	case 0:
 		_, err := s.submit(ctx, r, depth).Result(ctx)
 		return err
 	case 1:
-		g := antflow.NewGroup(ctx, s.e, antflow.MaxConcurrency(stormPlaces))
+		g := antflow.NewGroup(ctx, s.es[on], antflow.MaxConcurrency(stormPlaces))
 		var places atomic.Int64
 		for range r.IntN(6) {
 			seed := r.Uint64()
@@ -140,7 +141,7 @@ func (s *storm) nest(ctx context.Context, r *rand.Rand, depth int) error {
 					s.t.Errorf("%d of %d places", n, stormPlaces)
 				}
 				defer places.Add(-1)
-				_, err := s.act(ctx, rand.New(rand.NewPCG(seed, 3)), depth)
+				_, err := s.act(ctx, on, rand.New(rand.NewPCG(seed, 3)), depth)
 				return err
 			}, antflow.Retries(1), antflow.RetryDelay(time.Millisecond))
 		}
@@ -154,25 +155,39 @@ func (s *storm) nest(ctx context.Context, r *rand.Rand, depth int) error {
 			if err != nil {
 				return err
 			}
-			s.compute(r)
+			s.compute(k, r)
 		}
 		return nil
 	case 3:
 		n := r.IntN(8)
-		for _, err := range antflow.Map(ctx, s.e, stormInputs(r.IntN(10)), func(ctx context.Context, seed uint64) (int, error) {
-			return s.act(ctx, rand.New(rand.NewPCG(seed, 4)), depth)
+		for _, err := range antflow.Map(ctx, s.es[on], stormInputs(r.IntN(10)), func(ctx context.Context, seed uint64) (int, error) {
+			return s.act(ctx, on, rand.New(rand.NewPCG(seed, 4)), depth)
 		}, antflow.Window(1+r.IntN(4))) {
-			s.compute(r)
+			s.compute(k, r)
 			if n--; n < 0 || err != nil {
 				break
 			}
 		}
 		return nil
 	case 4:
-		return antflow.ForEach(ctx, s.e, stormInputs(r.IntN(10)), func(ctx context.Context, seed uint64) error {
-			_, err := s.act(ctx, rand.New(rand.NewPCG(seed, 5)), depth)
+		return antflow.ForEach(ctx, s.es[on], stormInputs(r.IntN(10)), func(ctx context.Context, seed uint64) error {
+			_, err := s.act(ctx, on, rand.New(rand.NewPCG(seed, 5)), depth)
 			return err
 		}, antflow.Retries(r.IntN(2)), antflow.RetryDelay(time.Millisecond))
+	}
+	if r.IntN(2) == 0 {
+		// Waits on other goroutines, which the end of the attempt may find
+		// in any state.
+		var all sync.WaitGroup
+		for range r.IntN(4) {
+			f := s.submit(ctx, r, depth)
+			all.Go(func() { f.Result(ctx) })
+			all.Go(func() { antflow.Blocking(ctx, func() error { <-f.Done(); return nil }) })
+		}
+		if r.IntN(2) == 0 {
+			return antflow.Blocking(ctx, func() error { all.Wait(); return nil })
+		}
+		return errTest // it must not compute while its slot is lent
 	}
 	return antflow.Blocking(ctx, func() error { time.Sleep(time.Millisecond); return nil })
 }
@@ -204,8 +219,10 @@ func TestStorm(t *testing.T) {
 
 func blow(t *testing.T, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 0))
-	s := &storm{t: t, e: antflow.New(stormMax, antflow.QueueLimit(r.IntN(20)))}
-	s.most.Store(stormMax)
+	s := &storm{t: t}
+	for k := range s.es {
+		s.es[k] = antflow.New(stormMax, antflow.QueueLimit(r.IntN(20)))
+	}
 	s.sems = []antflow.Semaphore{antflow.NewSemaphore(stormPermits), antflow.NewSemaphore(stormPermits)}
 	var all sync.WaitGroup
 	for range 4 {
@@ -231,15 +248,23 @@ func blow(t *testing.T, seed uint64) {
 	}
 	if r.IntN(2) == 0 {
 		time.Sleep(time.Duration(r.IntN(30)) * time.Millisecond)
-		s.e.Shutdown(t.Context(), [][]antflow.ShutdownOption{
+		s.es[r.IntN(2)].Shutdown(t.Context(), [][]antflow.ShutdownOption{
 			{antflow.NoWait()},
 			{antflow.NoWait(), antflow.CancelQueued()},
 			{antflow.NoWait(), antflow.CancelRunning()},
 		}[r.IntN(3)]...)
 	}
 	all.Wait()
-	if err := s.e.Close(); err != nil {
-		t.Error(err)
+	for _, e := range s.es {
+		// Tasks of one may still submit to the other, so none is closed first.
+		for st := e.Stats(); st.Running+st.Blocked+st.Queued+st.Waiting > 0; st = e.Stats() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for _, e := range s.es {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	for _, f := range s.futures {
 		if !f.IsDone() {
@@ -252,7 +277,9 @@ func blow(t *testing.T, seed uint64) {
 		}
 	}
 	synctest.Wait()
-	if err := s.e.CheckInvariants(); err != nil {
-		t.Error(err)
+	for _, e := range s.es {
+		if err := e.CheckInvariants(); err != nil {
+			t.Error(err)
+		}
 	}
 }
