@@ -99,56 +99,6 @@ func TestWaitingCostsNoGoroutine(t *testing.T) {
 	})
 }
 
-// Invariant 7.
-func TestOnePendingPerLine(t *testing.T) {
-	testkit.Bubble(t, func(t *testing.T) {
-		e := antflow.New(1)
-		var acquired, started atomic.Int64
-		sem := &countingSemaphore{Semaphore: antflow.NewSemaphore(100), acquired: &acquired}
-		blocker := e.Go(t.Context(), sleep(time.Second))
-		for range 10 {
-			e.Go(t.Context(), func(context.Context) error {
-				if n := acquired.Load() - started.Add(1); n > 1 {
-					t.Errorf("%d permits are held without a start", n)
-				}
-				time.Sleep(time.Second)
-				return nil
-			}, antflow.WithSemaphore(sem))
-		}
-		synctest.Wait()
-		if n := acquired.Load(); n != 0 {
-			t.Errorf("%d permits while no slot was free", n)
-		}
-		blocker.Result(t.Context())
-		rest(t, e)
-		e.Close()
-		if acquired.Load() != 10 {
-			t.Errorf("%d permits for 10 tasks", acquired.Load())
-		}
-	})
-}
-
-type countingSemaphore struct {
-	antflow.Semaphore
-	acquired *atomic.Int64
-}
-
-func (s *countingSemaphore) Acquire(ctx context.Context, n int64) error {
-	err := s.Semaphore.Acquire(ctx, n)
-	if err == nil {
-		s.acquired.Add(n)
-	}
-	return err
-}
-
-func (s *countingSemaphore) TryAcquire(n int64) bool {
-	ok := s.Semaphore.TryAcquire(n)
-	if ok {
-		s.acquired.Add(n)
-	}
-	return ok
-}
-
 // Invariant 8: two waits of one task overlap, then a third begins while the
 // second is parked, then the attempt ends under it.
 func TestLeaseOverlap(t *testing.T) {

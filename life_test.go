@@ -134,3 +134,48 @@ func (l *life) succeed() {
 		l.t.Error("the permit is still held after the task")
 	}
 }
+
+// A cancellation that comes while RetryIf and Backoff are asked is in time: it
+// explains an error, and not a panic, and neither is retried.
+func TestCancelWhileDeciding(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			fn   func(context.Context) error
+			want antflow.State
+		}{
+			"error": {func(context.Context) error { return errTest }, antflow.StateCanceled},
+			"panic": {func(context.Context) error { panic(errTest) }, antflow.StateFailed},
+		} {
+			e := antflow.New(1)
+			var f *antflow.Future[struct{}]
+			made := make(chan struct{})
+			f = e.Go(t.Context(), c.fn, antflow.Retries(1), antflow.RetryIf(func(error) bool { return true }),
+				antflow.RetryBackoff(func(int, error) time.Duration {
+					<-made
+					if !f.Cancel() {
+						t.Error("Cancel came too late")
+					}
+					return time.Hour
+				}))
+			close(made)
+			if _, err := f.Result(t.Context()); !errors.Is(err, errTest) || f.State() != c.want || f.Attempts() != 1 {
+				t.Errorf("%s: %v after %d attempts: %v", name, f, f.Attempts(), err)
+			}
+			rest(t, e)
+		}
+	})
+}
+
+// The context of an attempt that is over is no task's own any more.
+func TestShutdownAfterTheAttempt(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		e := antflow.New(2)
+		var kept context.Context
+		e.Go(t.Context(), func(ctx context.Context) error { kept = context.WithoutCancel(ctx); return nil }).Result(t.Context())
+		e.Go(t.Context(), sleep(time.Second))
+		start := time.Now()
+		if err := e.Shutdown(kept); err != nil || time.Since(start) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}

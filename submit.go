@@ -75,7 +75,7 @@ func (e *Executor) submit(ctx context.Context, t *task, r runner, b *batch, sp *
 	t.id = e.nextID
 	e.nextID++
 	for {
-		full := e.limit > 0 && (e.backlog >= e.limit || e.admission.front != nil)
+		full := e.limit > 0 && e.backlog >= e.limit // and so while other Submits block
 		switch {
 		case ended:
 			e.totals.rejected++
