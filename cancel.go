@@ -7,17 +7,14 @@ func (e *Executor) cancel(t *task) bool {
 	switch t.phase {
 	case phaseSettled:
 		e.unlock()
-		return false // its owner is about to settle it
-	case phaseTrying, phaseRunning, phaseBlocked, phaseReturning:
+		return !t.settledState() // or else its owner is about to settle it
+	case phaseRunning, phaseBlocked, phaseReturning:
 		if t.asked == nil && !ended {
 			t.asked = askedByCancel
 		}
 		a := t.cur
-		running := t.phase != phaseTrying
 		e.unlock()
-		if running {
-			a.stop(stoppedByCancel)
-		}
+		a.stop(stoppedByCancel)
 		return true
 	}
 	e.leaveLocked(t)

@@ -160,7 +160,12 @@ func (a *attempt) Value(key any) any {
 
 // String describes the context for humans.
 func (a *attempt) String() string {
-	return fmt.Sprintf("%v.WithTask(%d)", a.t.ctx, a.t.id)
+	// Printing any other context would read what its methods guard.
+	parent := fmt.Sprintf("%T", a.t.ctx)
+	if s, ok := a.t.ctx.(fmt.Stringer); ok {
+		parent = s.String()
+	}
+	return fmt.Sprintf("%s.WithTask(%d)", parent, a.t.id)
 }
 
 // A scope is the tasks of an executor that wait under one context, or several

@@ -133,6 +133,9 @@ func TestAttemptContextOfACanceledTask(t *testing.T) {
 			if !errors.Is(err, errTest) || !errors.Is(err, antflow.ErrCanceled) || !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %v", name, err)
 			}
+			if !strings.Contains(err.Error(), errTest.Error()) || strings.Count(err.Error(), "antflow: ") != 1 {
+				t.Errorf("%s: %v", name, err)
+			}
 			if errors.Is(err, antflow.ErrShutdown) != (name == "CancelRunning") {
 				t.Errorf("%s: %v", name, err)
 			}

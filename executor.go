@@ -119,7 +119,10 @@ func (e *Executor) unlock() {
 	e.later = later{}
 	e.mu.Unlock()
 	for _, s := range l.releases {
-		s.Release(1)
+		if err := guard(func() error { s.Release(1); return nil }); err != nil {
+			// No task is to blame and no caller to be left half done.
+			go panic(err)
+		}
 	}
 	for _, cancel := range l.cancels {
 		cancel()
@@ -272,13 +275,10 @@ func (e *Executor) cancelAllLocked(running bool) ([]*task, []*attempt) {
 		e.totals.canceled++
 	}
 	var attempts []*attempt
-	for w := e.crew; w != nil; w = w.next {
+	for w := e.crew; running && w != nil; w = w.next {
 		t := w.t
-		if t.asked != nil || t.started && !running {
-			continue
-		}
-		t.asked = askedByShutdown
-		if t.phase != phaseTrying {
+		if t.phase != phaseTrying && t.phase != phaseSettled && t.asked == nil {
+			t.asked = askedByShutdown
 			attempts = append(attempts, t.cur)
 		}
 	}

@@ -95,12 +95,7 @@ func (f *flow) sourceEnded(ft *fault) bool {
 	}
 	f.fault = ft
 	seen := !f.left || ft == nil || ft.exit
-	var l *lease
-	if f.unsettled == 0 {
-		l, f.lease = f.lease, nil
-	}
 	f.mu.Unlock()
-	l.resume()
 	signal(f.wake)
 	return seen
 }
@@ -131,6 +126,9 @@ func (f *flow) offer(t *task, r runner, opened func()) bool {
 		select {
 		case <-f.room:
 		case <-f.ctx.Done():
+			f.mu.Lock()
+			f.complete = true // before the source ends, which is not all of it
+			f.mu.Unlock()
 			return false
 		}
 	}
@@ -149,12 +147,23 @@ func (f *flow) taskSettledLocked(t *task) (item bool) {
 }
 
 // leave ends the pulling without waiting for the source, and the tasks that
-// have not finished.
+// have not finished. A panic of the source that nobody has seen is raised.
 func (f *flow) leave(cause error) {
 	f.mu.Lock()
 	f.complete, f.left = true, true
+	ft := f.fault
 	f.mu.Unlock()
 	f.cancel(cause)
+	if ft != nil && !ft.exit {
+		ft.raise()
+	}
+}
+
+// takeFault returns how the source ended, for the one who is to raise it.
+func (f *flow) takeFaultLocked() *fault {
+	ft := f.fault
+	f.fault = nil
+	return ft
 }
 
 // raise ends the consumer as the source ended the feeder.
@@ -197,6 +206,7 @@ func (f *flow) refusal() <-chan struct{} {
 // of the caller's task is taken back.
 func (f *flow) await(ctx context.Context, timeout time.Duration, readyLocked func() bool) bool {
 	halt := f.refusal()
+	f.letFeed()
 	l := f.newLease()
 	defer l.end()
 	defer f.readyOr(nil, func() bool { return false })
@@ -223,6 +233,26 @@ func (f *flow) await(ctx context.Context, timeout time.Duration, readyLocked fun
 		if f.readyOr(l, readyLocked) {
 			return true
 		}
+	}
+}
+
+// letFeed lets the feeder run if it has the turn, before the slot of the
+// caller's task is lent. A source that has the next input at hand gets it
+// submitted then, so the slot goes to that and not to an unrelated task: work
+// goes depth first. Nothing tells whether a source blocks, so patience is
+// short.
+func (f *flow) letFeed() {
+	if !f.nested || !f.fed {
+		return
+	}
+	for range 64 {
+		f.mu.Lock()
+		turn := f.unsettled == 0 && !f.complete
+		f.mu.Unlock()
+		if !turn {
+			return
+		}
+		runtime.Gosched()
 	}
 }
 

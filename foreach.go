@@ -57,13 +57,9 @@ func MapSlice[T, R any](ctx context.Context, e *Executor, inputs []T, fn func(co
 		return err
 	}
 	r := newEachRun(ctx, e, "MapSlice", opts)
-	err := r.run(func() {
-		for i := range inputs {
-			t := &eachTask[int]{r: r, index: i, input: i, fn: at}
-			if !r.offer(&t.task, t, nil) {
-				return
-			}
-		}
+	err := r.runSlice(len(inputs), func(i int) {
+		t := &eachTask[int]{r: r, index: i, input: i, fn: at}
+		e.submit(r.ctx, &t.task, t, &r.batch, r.spec)
 	})
 	return results, err
 }
@@ -73,6 +69,7 @@ func MapSlice[T, R any](ctx context.Context, e *Executor, inputs []T, fn func(co
 type eachRun struct {
 	flow
 	collect bool
+	inline  bool // the caller is the feeder, and waits for room
 
 	first  *ItemError   // the first failure in time
 	errs   []*ItemError // all of them, under CollectErrors
@@ -108,6 +105,7 @@ func newEachRun(ctx context.Context, e *Executor, name string, opts []GroupOptio
 func (r *eachRun) taskSettled(t *task, index int) {
 	var failure *ItemError
 	callerEnded := t.err != nil && r.parent.Err() != nil
+	canceled, _ := t.err.(*cancelError)
 	r.mu.Lock()
 	if item := r.taskSettledLocked(t); item {
 		r.open--
@@ -115,11 +113,11 @@ func (r *eachRun) taskSettled(t *task, index int) {
 	if t.err != nil {
 		r.failed = true
 		item := &ItemError{Index: index, Err: t.err}
-		switch canceled := t.State() == StateCanceled; {
+		switch {
 		case t.rejected && t.err == ErrShutdown:
-		case canceled && errors.Is(t.err, ErrShutdown):
+		case canceled != nil && canceled.cause == ErrShutdown:
 			r.shut = true
-		case !canceled && !callerEnded && r.first == nil:
+		case !callerEnded && r.first == nil:
 			r.first = item
 			failure = item
 		}
@@ -132,8 +130,8 @@ func (r *eachRun) taskSettled(t *task, index int) {
 		r.complete = true
 	}
 	var l *lease
-	end := r.endedLocked()
-	if end {
+	news := r.newsLocked()
+	if news {
 		l, r.lease = r.lease, nil
 	}
 	r.mu.Unlock()
@@ -141,42 +139,97 @@ func (r *eachRun) taskSettled(t *task, index int) {
 	if stop {
 		r.cancel(failure)
 	}
-	if end {
+	if news {
 		l.resume()
 		signal(r.wake)
 	}
 }
 
+// begin is the start of every run: false when it can't, with the error.
+func (r *eachRun) begin() (bool, error) {
+	if r.parent.Err() != nil {
+		return false, waitErr(r.parent, "")
+	}
+	if r.refusal(); r.complete {
+		return false, ErrShutdown
+	}
+	return true, nil
+}
+
 // run feeds the source and waits for its tasks.
 func (r *eachRun) run(source func()) error {
 	defer r.leave(flowSettled)
-	if r.parent.Err() != nil {
-		return waitErr(r.parent, "")
-	}
-	if r.refusal(); r.complete {
-		return ErrShutdown
+	if ok, err := r.begin(); !ok {
+		return err
 	}
 	r.feed(source)
-	if !r.await(r.parent, 0, r.endedLocked) {
-		// The caller's context ended: the source is to stop, and the tasks
-		// are being canceled.
-		r.mu.Lock()
-		r.complete = true
-		r.mu.Unlock()
-		r.await(context.WithoutCancel(r.parent), 0, r.endedLocked)
-	}
+	r.wait()
 	return r.outcome()
 }
 
-// endedLocked reports whether no task is left and none will come.
-func (r *eachRun) endedLocked() bool { return r.complete && r.unsettled == 0 }
+// runSlice submits n tasks and waits for them. A slice blocks nobody, so it
+// needs no feeder.
+func (r *eachRun) runSlice(n int, submit func(i int)) error {
+	defer r.leave(flowSettled)
+	if ok, err := r.begin(); !ok {
+		return err
+	}
+	r.fed, r.inline = false, true
+	for i := 0; ; i++ {
+		r.mu.Lock()
+		if i == n && !r.complete {
+			r.complete, r.exhausted = true, true
+		}
+		room := r.open < r.window
+		r.mu.Unlock()
+		if i == n || !room {
+			r.wait()
+		}
+		r.mu.Lock()
+		ended := r.complete
+		if !ended {
+			r.open++
+			r.unsettled++
+		}
+		r.mu.Unlock()
+		if ended {
+			r.wait()
+			return r.outcome()
+		}
+		submit(i)
+	}
+}
+
+// wait blocks until there are news. When the caller's context ends, the source
+// is to stop, the tasks are being canceled, and it waits for these.
+func (r *eachRun) wait() {
+	if r.await(r.parent, 0, r.newsLocked) {
+		return
+	}
+	r.mu.Lock()
+	r.complete = true
+	r.mu.Unlock()
+	r.await(context.WithoutCancel(r.parent), 0, r.newsLocked)
+}
+
+// newsLocked reports whether the caller has something to do: it is to end,
+// since no task is left and none will come; or there is room for another one.
+func (r *eachRun) newsLocked() bool {
+	if r.complete {
+		return r.unsettled == 0
+	}
+	return r.inline && r.open < r.window
+}
 
 // outcome is the error of a run whose tasks have settled.
 func (r *eachRun) outcome() error {
-	ended := r.parent.Err() != nil
+	var ended error
+	if r.parent.Err() != nil {
+		ended = waitErr(r.parent, "")
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if ft := r.fault; ft != nil {
+	if ft := r.takeFaultLocked(); ft != nil {
 		defer ft.raise()
 	}
 	if r.first != nil && !r.collect {
@@ -185,8 +238,8 @@ func (r *eachRun) outcome() error {
 	var end error
 	if r.failed || !r.exhausted {
 		switch {
-		case ended:
-			end = waitErr(r.parent, "")
+		case ended != nil:
+			end = ended
 		case r.refused || r.shut:
 			end = ErrShutdown
 		}

@@ -70,6 +70,10 @@ type waiters struct {
 	callbacks []func()
 }
 
+// nobody takes the place of the waiters of a future that was settled before
+// anyone waited for it.
+var nobody = waiters{notified: true}
+
 // A node is one place of a collector in the waiters of one future.
 type node struct {
 	c          *collector
@@ -110,7 +114,10 @@ func (t *task) notify() []func() {
 	t.runner.settled()
 	w := t.w.Load()
 	if w == nil {
-		return nil
+		if t.w.CompareAndSwap(nil, &nobody) {
+			return nil
+		}
+		w = t.w.Load()
 	}
 	w.mu.Lock()
 	w.notified = true
@@ -159,6 +166,9 @@ func (t *task) waitedByTasks() bool {
 // register puts a node into the waiters; false when the future is done.
 func (t *task) register(n *node) bool {
 	w := t.waiters()
+	if w == &nobody {
+		return false
+	}
 	if n.c.lends {
 		w.lent.Store(true)
 	}
@@ -318,17 +328,21 @@ func (t *task) String() string {
 // shutdown waits for it. Its panic is not recovered. A nil fn panics.
 func (f *Future[T]) OnDone(fn func(*Future[T])) {
 	must(fn != nil, "Future.OnDone(nil): the function must not be nil")
-	if !f.IsDone() && f.addCallback(func() { fn(f) }) {
-		return
+	if !f.addCallback(func() { fn(f) }) {
+		fn(f)
 	}
-	fn(f)
 }
 
+// addCallback has fn called by the settler, unless that has taken the callbacks
+// already: until then Done may be open, whatever the state says.
 func (t *task) addCallback(fn func()) bool {
 	w := t.waiters()
+	if w == &nobody { // which all settled futures share
+		return false
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.notified || t.settledState() {
+	if w.notified {
 		return false
 	}
 	w.callbacks = append(w.callbacks, fn)

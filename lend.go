@@ -74,7 +74,7 @@ func (a *attempt) boostFor(tasks []*task) *boost {
 	}
 	var own []*task
 	for _, t := range tasks {
-		if t.e == a.t.e && !t.settledState() {
+		if t != nil && t.e == a.t.e && !t.settledState() {
 			own = append(own, t)
 		}
 	}

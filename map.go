@@ -260,8 +260,9 @@ func (r *mapRun[T, R]) next(yielded int) (*mapTask[T, R], error) {
 	}
 	ended := r.m.ctx.Err() != nil
 	r.mu.Lock()
-	t, ft, refused := r.front, r.fault, r.refused
+	t, refused := r.front, r.refused
 	if t == nil || !t.ready {
+		ft := r.takeFaultLocked()
 		r.mu.Unlock()
 		ft.raise()
 		if refused {

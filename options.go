@@ -3,6 +3,7 @@ package antflow
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -217,6 +218,7 @@ func TaskName(name string) TaskOption { return taskOption(func(s *spec) { s.name
 // JoinOptions makes one option of several, a preset to keep and pass on. A
 // nil option panics.
 func JoinOptions(opts ...TaskOption) TaskOption {
+	opts = slices.Clone(opts)
 	applyTaskOptions(new(spec), opts)
 	return taskOption(func(s *spec) { applyTaskOptions(s, opts) })
 }

@@ -181,8 +181,8 @@ func (e *Executor) advanceLocked(t *task) bool {
 			// in line behind it.
 			e.newLineLocked(t.spec.semKey(), t)
 			e.busy++
-			e.unscopeLocked(t)
 			e.moveLocked(t, phaseTrying)
+			e.scopeLocked(t)
 			return true
 		}
 		e.joinLocked(ln, t)

@@ -144,8 +144,6 @@ func (e *Executor) ring(run uint64) {
 		switch t.phase {
 		case phaseDelay:
 			e.resumeLocked(t)
-		case phaseTrying:
-			t.expired = true // its worker sees it
 		case phaseAdmission:
 			e.rejectLocked(t, ErrQueueTimeout)
 		default:

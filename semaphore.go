@@ -133,7 +133,9 @@ func (e *Executor) spareLocked(key lineKey) {
 	e.serveLocked(ln)
 }
 
-// tryPermit is the first step of a task that met no line at its semaphore.
+// tryPermit is the first step of a task that met no line at its semaphore. The
+// task may be settled meanwhile like any that has not started; only the slot is
+// the worker's.
 func (e *Executor) tryPermit(w *worker) *task {
 	t := w.t
 	got, err := false, error(nil)
@@ -143,53 +145,35 @@ func (e *Executor) tryPermit(w *worker) *task {
 	} else {
 		err = guard(func() error { got = t.spec.sem.TryAcquire(1); return nil })
 	}
-	var asked *cancelError
-	if t.ctx.Err() != nil {
-		asked = canceledBy(t.ctx)
-	}
 	e.mu.Lock()
 	defer e.unlock()
 	ln := e.lines[t.spec.semKey()]
 	ln.trying = nil
 	e.busy--
-	if got {
-		t.permit = true
-		ln.pending = t
-	}
-	if t.asked != nil {
-		asked = t.asked
-	}
-	state := StateFailed
 	switch {
+	case t.phase == phaseSettled:
+		ln.spare = got
+		e.serveLocked(ln)
 	case err != nil:
-		err = t.failure(err)
-	case asked != nil:
-		state, err = StateCanceled, asked.with(t.err)
-	case t.expired:
-		err = ErrQueueTimeout
+		e.leaveLocked(t)
+		e.serveLocked(ln)
+		e.totals.failed++
+		t.publish(StateFailed, t.failure(err))
+		e.tellLocked(w, true)
+		return t
 	case !got:
 		e.joinLocked(ln, t)
-		e.nextLocked(w)
-		return nil
 	default:
+		t.permit = true
+		ln.pending = t
 		if e.advanceLocked(t) {
 			w.takeLocked(t)
 			e.dispatchLocked()
-		} else {
-			e.nextLocked(w)
+			return nil
 		}
-		return nil
 	}
-	e.leaveLocked(t)
-	e.serveLocked(ln)
-	if state == StateCanceled {
-		e.totals.canceled++
-	} else {
-		e.totals.failed++
-	}
-	t.publish(state, err)
-	e.tellLocked(w, true)
-	return t
+	e.nextLocked(w)
+	return nil
 }
 
 // pump waits for permits or events on behalf of a line, until it has got one

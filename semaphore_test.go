@@ -58,10 +58,18 @@ func TestOnePendingPerLine(t *testing.T) {
 			e.Go(t.Context(), sleep(0), antflow.WithSemaphore(sem))
 			e.Go(t.Context(), sleep(0), antflow.WithRateLimit(limit))
 		}
+		leaves := []*antflow.Future[struct{}]{
+			e.Go(t.Context(), sleep(0), antflow.WithSemaphore(sem)),
+			e.Go(t.Context(), sleep(0), antflow.WithRateLimit(limit)),
+		}
 		rest(t, e)
 		e.Go(t.Context(), sleep(time.Minute))
 		sem.Release(5)
-		time.Sleep(30 * time.Second)
+		time.Sleep(10 * time.Second)
+		for _, f := range leaves {
+			f.Cancel()
+		}
+		time.Sleep(10 * time.Second)
 		rest(t, e)
 		if sem.given.Load() != 1 || limit.given.Load() != 1 {
 			t.Errorf("%d permits and %d events without a start", sem.given.Load(), limit.given.Load())

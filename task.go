@@ -33,7 +33,6 @@ type task struct {
 	place      bool // holds a place under its batch's MaxConcurrency
 	permit     bool // holds a permit of spec.sem
 	event      bool // has an event of spec.limiter, not used yet
-	expired    bool // its QueueTimeout passed while it tried for a permit
 	bound      bool // done was asked of ctx
 	asked      *cancelError
 	prev, next *task           // in the list that phase tells

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 )
 
@@ -273,7 +274,12 @@ func awaitGoal(ctx context.Context, tasks []*task, g goal) *lease {
 func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, error] {
 	must(ctx != nil, "AsCompleted: the context must not be nil")
 	fs, tasks := distinct("AsCompleted", futures)
+	if len(fs) > 0 && &fs[0] == &futures[0] {
+		fs = slices.Clone(fs) // the caller may change its list in the loop
+	}
 	return func(yield func(F, error) bool) {
+		// What has been yielded is dropped from the copies of this range.
+		ctx, fs, tasks, yield := ctx, slices.Clone(fs), slices.Clone(tasks), yield
 		c := &collector{wake: make(chan struct{}, 1), lends: attemptOf(ctx) != nil, queue: true}
 		nodes := c.watch(tasks)
 		defer unwatch(nodes)
@@ -289,8 +295,10 @@ func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, erro
 				yield(none, waitErr(ctx, detail))
 				return
 			}
-			n.t = nil
-			if !yield(fs[n.index], nil) {
+			f := fs[n.index]
+			var none F
+			n.t, tasks[n.index], fs[n.index] = nil, nil, none
+			if !yield(f, nil) {
 				return
 			}
 		}

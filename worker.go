@@ -177,7 +177,10 @@ func (w *worker) run() {
 		w.end.err = ErrGoexit
 	} else {
 		w.end = ending{}
-		if w.end.ended = t.ctx.Err() != nil; w.end.ended || a.stopped.Load() != nil {
+		// Whoever stopped it without leaving word did so because ctx had
+		// ended, so that is asked last.
+		stopped := a.stopped.Load() != nil
+		if w.end.ended = t.ctx.Err() != nil; w.end.ended || stopped {
 			w.end.never = true
 			w.end.err = t.err
 		} else {
@@ -189,10 +192,10 @@ func (w *worker) run() {
 			w.end.err, w.end.crashed = t.attempt(a)
 		}
 	}
+	a.stop(attemptOver) // from here on no Cancel is in time; see above
 	if w.end.err != nil && !w.end.never {
 		w.end.ended = t.ctx.Err() != nil
 	}
-	a.stop(attemptOver)
 	w.step = stepDecide
 }
 
