@@ -119,10 +119,7 @@ func (e *Executor) unlock() {
 	e.later = later{}
 	e.mu.Unlock()
 	for _, s := range l.releases {
-		if err := guard(func() error { s.Release(1); return nil }); err != nil {
-			// No task is to blame and no caller to be left half done.
-			go panic(err)
-		}
+		releaseSpare(s)
 	}
 	for _, cancel := range l.cancels {
 		cancel()

@@ -341,12 +341,17 @@ func (t *task) addCallback(fn func()) bool {
 		return false
 	}
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.notified {
-		return false
+	if !w.notified {
+		w.callbacks = append(w.callbacks, fn)
+		w.mu.Unlock()
+		return true
 	}
-	w.callbacks = append(w.callbacks, fn)
-	return true
+	done := w.done
+	w.mu.Unlock()
+	if done != nil {
+		<-done // the settler is about to close it
+	}
+	return false
 }
 
 // asTask seals Waitable.

@@ -107,8 +107,14 @@ func (t *groupTask) settled()                         { t.g.settled(&t.task) }
 // Go adds a task to the group. It blocks only while a [QueueLimit] is reached,
 // never for [MaxConcurrency]; see [NonBlocking]. A task that can't run, since
 // the group has failed, was waited for, or the executor is shut down, is a
-// failure that [Group.Wait] returns. The options win over the group's. A nil
-// fn or option panics.
+// failure that [Group.Wait] returns.
+//
+// The group's own tasks may call Go. It submits with the group's context and
+// not with theirs, though: it is refused once the executor is shut down, and
+// at a QueueLimit it blocks them, slot and all. Work that a task adds to a
+// bounded executor belongs into a group made with the task's own context.
+//
+// The options win over the group's. A nil fn or option panics.
 func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
 	must(fn != nil, "Group.Go(nil): the function must not be nil")
 	sp := g.spec

@@ -165,8 +165,9 @@ func RetryIf(retry func(error) bool) TaskOption {
 
 // WithSemaphore makes each running attempt hold one permit of s. A task that
 // waits for its permit holds no worker and no goroutine of its own; the
-// waiters of one executor are served in start order. An error from Acquire
-// fails the task without a retry. s is compared with == to find the tasks
+// waiters of one executor are served in start order. A task that lends its slot
+// keeps its permit, so it must not wait for a task that needs the same one. An
+// error from Acquire fails the task without a retry. s is compared with == to find the tasks
 // that share it; a nil or incomparable s panics.
 func WithSemaphore(s Semaphore) TaskOption {
 	must(s != nil, "WithSemaphore(nil): the semaphore must not be nil")
@@ -225,7 +226,8 @@ func JoinOptions(opts ...TaskOption) TaskOption {
 
 // MaxConcurrency limits how many tasks of this call run at the same time, in
 // addition to the executor's own limit. A task that lends its slot keeps its
-// place. n below 1 panics.
+// place, so it must not wait for one that needs the same place. n below 1
+// panics.
 func MaxConcurrency(n int) BatchOption {
 	must(n >= 1, "MaxConcurrency(%d): the limit must be at least 1", n)
 	return batchOption(func(b *batchSpec) { b.concurrency = n })

@@ -133,6 +133,18 @@ func (e *Executor) spareLocked(key lineKey) {
 	e.serveLocked(ln)
 }
 
+// releaseSpare gives back a permit that no task has, on a goroutine of its own:
+// a Goexit in Release must not end this one in the middle of what it does, and
+// a panic has no task to fail.
+func releaseSpare(s Semaphore) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Release(1)
+	}()
+	<-done
+}
+
 // tryPermit is the first step of a task that met no line at its semaphore. The
 // task may be settled meanwhile like any that has not started; only the slot is
 // the worker's.
