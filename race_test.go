@@ -157,7 +157,7 @@ func TestCallbackSeesDoneClosed(t *testing.T) {
 	testkit.NoLeak(t)
 	e := antflow.New(2)
 	var early atomic.Int64
-	for range 5000 {
+	for range 30000 {
 		f := e.Go(context.Background(), func(context.Context) error { return nil })
 		done := f.Done()
 		for !f.IsDone() {
