@@ -159,7 +159,7 @@ func (f *flow) leave(cause error) {
 	}
 }
 
-// takeFault returns how the source ended, for the one who is to raise it.
+// takeFaultLocked returns how the source ended, for the one who is to raise it.
 func (f *flow) takeFaultLocked() *fault {
 	ft := f.fault
 	f.fault = nil

@@ -69,7 +69,6 @@ func MapSlice[T, R any](ctx context.Context, e *Executor, inputs []T, fn func(co
 type eachRun struct {
 	flow
 	collect bool
-	inline  bool // the caller is the feeder, and waits for room
 
 	first  *ItemError   // the first failure in time
 	errs   []*ItemError // all of them, under CollectErrors
@@ -107,22 +106,24 @@ func (r *eachRun) taskSettled(t *task, index int) {
 	callerEnded := t.err != nil && r.parent.Err() != nil
 	canceled, _ := t.err.(*cancelError)
 	r.mu.Lock()
-	if item := r.taskSettledLocked(t); item {
+	item := r.taskSettledLocked(t)
+	if item {
 		r.open--
 	}
 	if t.err != nil {
 		r.failed = true
-		item := &ItemError{Index: index, Err: t.err}
+	}
+	if item && t.err != nil {
+		itemErr := &ItemError{Index: index, Err: t.err}
 		switch {
-		case t.rejected && t.err == ErrShutdown:
 		case canceled != nil && canceled.cause == ErrShutdown:
 			r.shut = true
 		case !callerEnded && r.first == nil:
-			r.first = item
-			failure = item
+			r.first = itemErr
+			failure = itemErr
 		}
-		if r.collect && !(t.rejected && t.err == ErrShutdown) {
-			r.errs = append(r.errs, item)
+		if r.collect {
+			r.errs = append(r.errs, itemErr)
 		}
 	}
 	stop := failure != nil && !r.collect
@@ -174,7 +175,7 @@ func (r *eachRun) runSlice(n int, submit func(i int)) error {
 	if ok, err := r.begin(); !ok {
 		return err
 	}
-	r.fed, r.inline = false, true
+	r.fed = false // the caller is the feeder, and waits for room
 	for i := 0; ; i++ {
 		r.mu.Lock()
 		if i == n && !r.complete {
@@ -218,7 +219,7 @@ func (r *eachRun) newsLocked() bool {
 	if r.complete {
 		return r.unsettled == 0
 	}
-	return r.inline && r.open < r.window
+	return !r.fed && r.open < r.window
 }
 
 // outcome is the error of a run whose tasks have settled.

@@ -20,8 +20,8 @@ type task struct {
 	batch  *batch // the group or map that it belongs to, or nil
 	id     uint64
 
-	// err and rejected are written by the owner before state becomes final. Between two
-	// attempts it holds the last attempt's error.
+	// err and rejected are written by the owner before state becomes final.
+	// Between two attempts err holds the last attempt's error.
 	err      error
 	rejected bool // it was never accepted
 	state    atomic.Uint32

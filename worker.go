@@ -188,8 +188,12 @@ func (w *worker) run() {
 			if d := t.spec.timeout; d > 0 {
 				a.limit(d)
 			}
-			w.end.crashed = true
-			w.end.err, w.end.crashed = t.attempt(a)
+			w.end.crashed = true // unless the call returns
+			w.end.err = guard(func() error {
+				err := t.runner.invoke(a)
+				w.end.crashed = false
+				return err
+			})
 		}
 	}
 	a.stop(attemptOver) // from here on no Cancel is in time; see above
@@ -197,19 +201,6 @@ func (w *worker) run() {
 		w.end.ended = t.ctx.Err() != nil
 	}
 	w.step = stepDecide
-}
-
-// attempt calls the function. A panic becomes an error; a Goexit passes.
-func (t *task) attempt(a *attempt) (err error, crashed bool) {
-	returned := false
-	defer func() {
-		if !returned {
-			err, crashed = &PanicError{Value: recover(), Stack: debug.Stack()}, true
-		}
-	}()
-	err = t.runner.invoke(a)
-	returned = true
-	return err, false
 }
 
 // guard calls fn, which is foreign, and turns its panic into an error.
