@@ -4,15 +4,20 @@ package antflow
 func (e *Executor) cancel(t *task) bool {
 	ended := t.ctx.Err() != nil // then that is the reason, whoever asks after it
 	e.mu.Lock()
+	e.assignLocked()
+	if t.phase == phaseQueued && !e.queuedLocked(t) && !e.adoptRunningLocked(t) {
+		e.unlock()
+		return !t.settledState() // or else its owner is about to settle it
+	}
 	switch t.phase {
 	case phaseSettled:
 		e.unlock()
-		return !t.settledState() // or else its owner is about to settle it
+		return !t.settledState()
 	case phaseRunning, phaseBlocked, phaseReturning:
-		if t.asked == nil && !ended {
-			t.asked = askedByCancel
+		a := t.askableLocked()
+		if a.asked == nil && !ended {
+			a.asked = askedByCancel
 		}
-		a := t.cur
 		e.unlock()
 		a.stop(stoppedByCancel)
 		return true
@@ -28,6 +33,27 @@ func (e *Executor) cancel(t *task) bool {
 		asked = nil
 	}
 	e.cancelAll([]*task{t}, asked)
+	return true
+}
+
+// askableLocked returns the attempt of a running task, to be asked to stop.
+func (t *task) askableLocked() *attempt {
+	if a := t.currentLocked(); a != nil {
+		return a
+	}
+	return t.attempt()
+}
+
+// adoptRunningLocked adopts a plain task that was taken, unless its attempt is
+// closed: then it has succeeded.
+func (e *Executor) adoptRunningLocked(t *task) bool {
+	if a := t.first.Load(); a == nil {
+		t.first.CompareAndSwap(nil, &attempt{t: t, number: 1})
+	}
+	if t.first.Load() == closedAttempt {
+		return false
+	}
+	e.adoptLocked(t)
 	return true
 }
 

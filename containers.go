@@ -1,6 +1,6 @@
 package antflow
 
-// A taskList is a first-in first-out list through task.next and task.prev.
+// A taskList is a first-in first-out list through extra.next and extra.prev.
 // Any member is removed in constant time, so a canceled task leaves nothing
 // behind.
 type taskList struct {
@@ -8,9 +8,10 @@ type taskList struct {
 }
 
 func (l *taskList) pushBack(t *task) {
-	t.prev = l.back
+	x := t.extra()
+	x.prev = l.back
 	if l.back != nil {
-		l.back.next = t
+		l.back.x.next = t
 	} else {
 		l.front = t
 	}
@@ -18,17 +19,18 @@ func (l *taskList) pushBack(t *task) {
 }
 
 func (l *taskList) remove(t *task) {
-	if t.prev != nil {
-		t.prev.next = t.next
+	x := t.x
+	if x.prev != nil {
+		x.prev.x.next = x.next
 	} else {
-		l.front = t.next
+		l.front = x.next
 	}
-	if t.next != nil {
-		t.next.prev = t.prev
+	if x.next != nil {
+		x.next.x.prev = x.prev
 	} else {
-		l.back = t.prev
+		l.back = x.prev
 	}
-	t.prev, t.next = nil, nil
+	x.prev, x.next = nil, nil
 }
 
 // An indexed is a binary heap whose members know their place, for removal
@@ -36,7 +38,7 @@ func (l *taskList) remove(t *task) {
 type indexed[T any] struct {
 	items  []T
 	before func(a, b T) bool
-	pos    func(T) *int
+	pos    func(T) *int32
 }
 
 func (h *indexed[T]) len() int { return len(h.items) }
@@ -55,7 +57,7 @@ func (h *indexed[T]) push(x T) {
 }
 
 func (h *indexed[T]) remove(x T) {
-	i, last := *h.pos(x)-1, len(h.items)-1
+	i, last := int(*h.pos(x))-1, len(h.items)-1
 	*h.pos(x) = 0
 	moved := h.items[last]
 	var zero T
@@ -69,7 +71,7 @@ func (h *indexed[T]) remove(x T) {
 	}
 	h.items[i] = moved
 	h.up(i)
-	h.down(*h.pos(moved) - 1)
+	h.down(int(*h.pos(moved)) - 1)
 }
 
 func (h *indexed[T]) up(i int) {
@@ -106,10 +108,10 @@ func (h *indexed[T]) down(i int) {
 
 func (h *indexed[T]) set(i int, x T) {
 	h.items[i] = x
-	*h.pos(x) = i + 1
+	*h.pos(x) = int32(i) + 1
 }
 
 // taskHeap is a heap in start order, in the tasks' one position for it.
 func taskHeap() indexed[*task] {
-	return indexed[*task]{before: startsBefore, pos: func(t *task) *int { return &t.extra().pos }}
+	return indexed[*task]{before: startsBefore, pos: func(t *task) *int32 { return &t.extra().pos }}
 }

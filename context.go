@@ -1,10 +1,8 @@
 package antflow
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -12,8 +10,13 @@ import (
 // An attempt is one run of a task, and the context that the function gets. A
 // real, cancelable context is only made when somebody asks for its Done
 // channel; until then the attempt answers for itself out of the task's
-// context. It is the storage of nothing else, so the first attempt lies within
-// the task, and one that does not look at its context pays nothing for it.
+// context.
+//
+// The first attempt of a task is the task itself, as a [firstContext], until
+// somebody wants more of it than its values: then task.first gets an attempt,
+// or, when the attempt is over, closedAttempt, if nobody has. That is one
+// compare-and-swap on both sides, so a worker that has closed an attempt knows
+// that nobody lends, cancels or listens to it, and nobody will.
 //
 // Making the context and stopping the attempt meet as in Dekker's algorithm:
 // real makes the context visible and then looks at stopped; stop does it the
@@ -25,10 +28,79 @@ type attempt struct {
 	stopped atomic.Pointer[stopCause] // set once, by the first stop
 	over    atomic.Bool               // its slot is given up; written under e.mu
 
-	// Guarded by e.mu; see lend.go.
+	// Guarded by e.mu; for waits and park see lend.go.
+	asked *cancelError  // the cancellation that was asked for while it runs
 	waits int           // waits in progress that the slot is lent for
 	park  chan struct{} // of the one wait that waits for a slot again
 }
+
+// closedAttempt stands for all first attempts that ended as nothing but tasks.
+var closedAttempt = new(attempt)
+
+// attempt returns the first attempt of t as more than the task.
+func (t *task) attempt() *attempt {
+	for {
+		old := t.first.Load()
+		if old != nil && old != closedAttempt {
+			return old
+		}
+		a := &attempt{t: t, number: 1}
+		if old == closedAttempt {
+			a.over.Store(true)
+			a.stopped.Store(attemptOver)
+		}
+		if t.first.CompareAndSwap(old, a) {
+			return a
+		}
+	}
+}
+
+// firstAttempt returns what attempt made, or nil.
+func (t *task) firstAttempt() *attempt {
+	if a := t.first.Load(); a != closedAttempt {
+		return a
+	}
+	return nil
+}
+
+// firstContext is a task as the context of its first attempt.
+type firstContext task
+
+// Deadline implements [context.Context].
+func (c *firstContext) Deadline() (time.Time, bool) {
+	if c.first.Load() == nil {
+		return c.ctx.Deadline()
+	}
+	return (*task)(c).attempt().Deadline()
+}
+
+// Done implements [context.Context].
+func (c *firstContext) Done() <-chan struct{} { return (*task)(c).attempt().Done() }
+
+// Err implements [context.Context].
+func (c *firstContext) Err() error {
+	if c.first.Load() == nil && c.ctx.Err() == nil {
+		return nil
+	}
+	return (*task)(c).attempt().Err()
+}
+
+// Value implements [context.Context].
+func (c *firstContext) Value(key any) any {
+	switch key.(type) {
+	case attemptKey, ownKey:
+		return (*task)(c).attempt().Value(key)
+	case infoKey:
+		return (*task)(c).info(1)
+	}
+	if c.first.Load() == nil && c.ctx.Err() == nil {
+		return c.ctx.Value(key)
+	}
+	return (*task)(c).attempt().Value(key)
+}
+
+// String describes the context for humans.
+func (c *firstContext) String() string { return (*task)(c).contextString() }
 
 type realContext struct {
 	context.Context
@@ -37,6 +109,7 @@ type realContext struct {
 
 type (
 	attemptKey struct{}              // its value: the innermost attempt
+	infoKey    struct{}              // its value: what TaskFrom tells
 	ownKey     struct{ e *Executor } // the innermost attempt of e that is not over
 )
 
@@ -105,6 +178,9 @@ func (a *attempt) stop(cause *stopCause) {
 
 // canceled reports whether the task's own cancellation was asked for.
 func (a *attempt) canceled() bool {
+	if a == nil {
+		return false
+	}
 	cause := a.stopped.Load()
 	return cause != nil && cause != attemptOver
 }
@@ -143,8 +219,10 @@ func (a *attempt) Value(key any) any {
 	switch k := key.(type) {
 	case attemptKey:
 		return a
+	case infoKey:
+		return a.t.info(a.number)
 	case ownKey:
-		if k.e == a.t.e && !a.over.Load() {
+		if k.e == a.t.spec.e && !a.over.Load() {
 			return a
 		}
 		return a.t.ctx.Value(key)
@@ -159,143 +237,13 @@ func (a *attempt) Value(key any) any {
 }
 
 // String describes the context for humans.
-func (a *attempt) String() string {
+func (a *attempt) String() string { return a.t.contextString() }
+
+func (t *task) contextString() string {
 	// Printing any other context would read what its methods guard.
-	parent := fmt.Sprintf("%T", a.t.ctx)
-	if s, ok := a.t.ctx.(fmt.Stringer); ok {
+	parent := fmt.Sprintf("%T", t.ctx)
+	if s, ok := t.ctx.(fmt.Stringer); ok {
 		parent = s.String()
 	}
-	return fmt.Sprintf("%s.WithTask(%d)", parent, a.t.id)
-}
-
-// A scope is the tasks of an executor that wait under one context, or several
-// that end together: those with one Done channel. All are told by a single
-// function when it ends, and each leaves the list in constant time. The tasks
-// under contexts that never end have a scope as well, so that all waiting
-// tasks are found.
-//
-// From its making to the end of its function, or to its successful stop, a
-// scope counts among the active.
-type scope struct {
-	e       *Executor
-	key     <-chan struct{}
-	ctx     context.Context
-	members *task // through scopeNext
-	dead    bool  // empty, and out of e.scopes
-	stop    func() bool
-}
-
-// scopeLocked puts a waiting task into its scope, if it isn't there.
-func (e *Executor) scopeLocked(t *task) {
-	if t.scope != nil {
-		return
-	}
-	sc := e.recent
-	if sc == nil || sc.dead || sc.key != t.done {
-		sc = e.scopes[t.done]
-	}
-	if sc == nil {
-		sc = &scope{e: e, key: t.done}
-		e.scopes[t.done] = sc
-		if t.done != nil {
-			sc.ctx = t.ctx
-			e.active.Add(1)
-			e.later.starts = append(e.later.starts, sc)
-			e.later.any = true
-		}
-	}
-	e.recent = sc
-	t.scope, t.scopeNext = sc, sc.members
-	if sc.members != nil {
-		sc.members.scopePrev = t
-	}
-	sc.members = t
-}
-
-// unscopeLocked takes t out of its scope, and ends an empty one.
-func (e *Executor) unscopeLocked(t *task) {
-	sc := t.scope
-	if sc == nil {
-		return
-	}
-	if t.scopePrev != nil {
-		t.scopePrev.scopeNext = t.scopeNext
-	} else {
-		sc.members = t.scopeNext
-	}
-	if t.scopeNext != nil {
-		t.scopeNext.scopePrev = t.scopePrev
-	}
-	t.scope, t.scopePrev, t.scopeNext = nil, nil, nil
-	if sc.members != nil || sc.dead {
-		return
-	}
-	e.endScopeLocked(sc)
-	if sc.stop != nil {
-		e.later.stops = append(e.later.stops, sc)
-		e.later.any = true
-	}
-}
-
-func (e *Executor) endScopeLocked(sc *scope) {
-	sc.dead = true
-	delete(e.scopes, sc.key)
-	if e.recent == sc {
-		e.recent = nil
-	}
-}
-
-// start asks to be told of the context's end. The scope may have emptied
-// before; then it is for start to stop it, since nobody else could.
-func (sc *scope) start() {
-	stop := context.AfterFunc(sc.ctx, sc.sweep)
-	sc.e.mu.Lock()
-	dead := sc.dead
-	sc.stop = stop
-	sc.e.unlock()
-	if dead && stop() {
-		sc.e.leave()
-	}
-}
-
-// sweep cancels all tasks of a scope whose context has ended.
-func (sc *scope) sweep() {
-	e := sc.e
-	defer e.leave()
-	e.mu.Lock()
-	if sc.dead {
-		e.unlock()
-		return
-	}
-	e.endScopeLocked(sc)
-	out := sc.tasks(nil, func(*task) bool { return true })
-	slices.Reverse(out)
-	for _, t := range out {
-		e.leaveLocked(t)
-		e.totals.canceled++
-	}
-	e.dispatchLocked()
-	e.unlock()
-	e.cancelAll(out, nil)
-}
-
-// tasks appends the members that keep accepts, latest first.
-func (sc *scope) tasks(out []*task, keep func(*task) bool) []*task {
-	for t := sc.members; t != nil; t = t.scopeNext {
-		if keep(t) {
-			out = append(out, t)
-		}
-	}
-	return out
-}
-
-// waitingLocked returns the waiting tasks that keep accepts, in the order of
-// submission.
-func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
-	var out []*task
-	for _, sc := range e.scopes {
-		out = sc.tasks(out, keep)
-	}
-	slices.SortFunc(out, func(a, b *task) int { return cmp.Compare(a.id, b.id) })
-	return out
+	return fmt.Sprintf("%s.WithTask(%d)", parent, t.id)
 }

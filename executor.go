@@ -25,6 +25,9 @@ type Executor struct {
 	// adds to it is counted already, or holds mu.
 	closed atomic.Bool
 	active atomic.Int64
+	epoch  time.Time   // of the timers; set with the first
+	news   atomic.Bool // there may be something for the worker that searches
+	halted atomic.Bool // CancelRunning was asked for; set under mu
 
 	// mu guards everything below, the last block of task, and all of line,
 	// scope, boost, worker and batch but what they say otherwise.
@@ -42,6 +45,18 @@ type Executor struct {
 	backlog int // accepted tasks whose first attempt has not started
 	counts  [classes]int
 	totals  totals
+
+	// Plain tasks are counted as they are taken, and not when they end: each
+	// worker that runs some has one of them, and all others that were taken
+	// have succeeded. Those that end in another way are adopted before, and
+	// then counted by their phases.
+	claims uint64 // plain tasks taken so far, but for the adopted
+	plain  int    // workers that run one
+
+	searching bool  // a worker is on its way to look for a task
+	loose     *task // plain, queued and in no scope, since one is
+	looseDone <-chan struct{}
+
 	queue   queue
 	resumed taskList // tasks and lenders that start before the queue
 	boosts  indexed[*boost]
@@ -53,9 +68,9 @@ type Executor struct {
 
 	admission taskList // blocked Submits, first come, first served
 	timers    indexed[*task]
-	timer     *time.Timer // exists while timers has members
-	timerAt   time.Time
-	timerRun  uint64 // tells a timer from the ones before it
+	timer     *time.Timer   // exists while timers has members
+	timerAt   time.Duration // since epoch
+	timerRun  uint64        // tells a timer from the ones before it
 
 	canceling bool          // CancelQueued was asked for
 	halt      chan struct{} // closed by the next Shutdown that asks for more
@@ -90,13 +105,14 @@ func New(maxWorkers int, opts ...Option) *Executor {
 		scopes: make(map[<-chan struct{}]*scope),
 		boosts: indexed[*boost]{
 			before: func(a, b *boost) bool { return a.order > b.order },
-			pos:    func(b *boost) *int { return &b.pos },
+			pos:    func(b *boost) *int32 { return &b.pos },
 		},
 		timers: indexed[*task]{
 			before: dueBefore,
-			pos:    func(t *task) *int { return &t.extra().timer },
+			pos:    func(t *task) *int32 { return &t.extra().timer },
 		},
 	}
+	e.defaults.e = e
 	e.defaults.backoff = ExponentialBackoff(defaultRetryDelay, maxRetryDelay)
 	for i, o := range opts {
 		must(o != nil, "New: nil Option at index %d", i)
@@ -162,12 +178,13 @@ func (e *Executor) leave() {
 
 // idleLocked reports whether nothing is left to do and nobody to do it.
 func (e *Executor) idleLocked() bool {
+	e.syncLocked()
 	for _, n := range e.counts[classNone+1:] {
 		if n != 0 {
 			return false
 		}
 	}
-	return e.workers == 0 && e.active.Load() == 0
+	return e.workers == 0 && !e.searching && e.active.Load() == 0
 }
 
 // Close is [Executor.Shutdown] with a background context: it stops admission,
@@ -240,6 +257,7 @@ func (e *Executor) stopAdmission(mode shutdownMode) {
 	var out []*task
 	var attempts []*attempt
 	e.mu.Lock()
+	e.assignLocked()
 	e.closed.Store(true)
 	if mode.cancelQueued {
 		e.canceling = true
@@ -266,17 +284,27 @@ func (e *Executor) stopAdmission(mode shutdownMode) {
 // cancelAllLocked takes the tasks out that a shutdown cancels, in the order of
 // submission, and returns with them the attempts to be told.
 func (e *Executor) cancelAllLocked(running bool) ([]*task, []*attempt) {
-	waiting := e.waitingLocked(func(t *task) bool { return running || !t.started })
+	waiting := e.waitingLocked(func(t *task) bool { return running || !t.has(hasStarted) })
 	for _, t := range waiting {
 		e.leaveLocked(t)
 		e.totals.canceled++
 	}
 	var attempts []*attempt
+	if running {
+		// A worker that takes a plain task after this finds it halted.
+		e.halted.Store(true)
+	}
 	for w := e.crew; running && w != nil; w = w.next {
-		t := w.t
-		if t.phase != phaseTrying && t.phase != phaseSettled && t.asked == nil {
-			t.asked = askedByShutdown
-			attempts = append(attempts, t.cur)
+		t := w.t.Load()
+		if t.phase == phaseQueued && !e.adoptRunningLocked(t) {
+			continue
+		}
+		if t.phase == phaseTrying || t.phase == phaseSettled {
+			continue
+		}
+		if a := t.askableLocked(); a.asked == nil {
+			a.asked = askedByShutdown
+			attempts = append(attempts, a)
 		}
 	}
 	e.dispatchLocked()
@@ -296,6 +324,8 @@ func (e *Executor) Resize(maxWorkers int) {
 	must(e != nil, "Executor.Resize: the executor is nil")
 	must(maxWorkers >= 1, "Executor.Resize(%d): the number of workers must be at least 1", maxWorkers)
 	e.mu.Lock()
+	e.assignLocked()
+	e.recallLocked()
 	e.max = maxWorkers
 	e.dispatchLocked()
 	e.unlock()

@@ -7,6 +7,9 @@ import "fmt"
 // rest: every goroutine of it waits for something outside of it.
 func (e *Executor) CheckInvariants() error {
 	e.mu.Lock()
+	e.recallLocked() // nothing at rest depends on an open segment
+	e.unlock()
+	e.mu.Lock()
 	defer e.unlock()
 	c := &checker{e: e, seen: make(map[*task]string)}
 	c.workers()
@@ -46,17 +49,29 @@ func (c *checker) find(t *task, place string, phases ...phase) {
 
 func (c *checker) workers() {
 	n, busy := 0, 0
+	plain := 0
 	for w := c.e.crew; w != nil; w = w.next {
 		n++
-		c.find(w.t, "a worker", phaseRunning, phaseTrying, phaseBlocked, phaseReturning)
-		if w.t.phase == phaseRunning || w.t.phase == phaseTrying {
+		t := w.t.Load()
+		if t.phase == phaseQueued {
+			plain++
+			busy++
+			c.check(c.seen[t] == "", 1, "task %d has two workers", t.id)
+			c.seen[t] = "a worker, plain"
+			c.counts[classRunning]++
+			continue
+		}
+		c.find(t, "a worker", phaseRunning, phaseTrying, phaseBlocked, phaseReturning)
+		if t.phase == phaseRunning || t.phase == phaseTrying {
 			busy++
 		}
-		if w.t.phase != phaseTrying {
-			c.check((w.t.cur.waits > 0) == (w.t.phase == phaseBlocked), 8, "task %d in phase %d with %d waits", w.t.id, w.t.phase, w.t.cur.waits)
-			c.check((w.t.cur.park != nil) == (w.t.phase == phaseReturning), 8, "task %d in phase %d, parked: %v", w.t.id, w.t.phase, w.t.cur.park != nil)
+		if a := t.currentLocked(); t.phase != phaseTrying && a != nil {
+			c.check((a.waits > 0) == (t.phase == phaseBlocked), 8, "task %d in phase %d with %d waits", t.id, t.phase, a.waits)
+			c.check((a.park != nil) == (t.phase == phaseReturning), 8, "task %d in phase %d, parked: %v", t.id, t.phase, a.park != nil)
 		}
 	}
+	c.check(plain == c.e.plain, 2, "%d workers with plain tasks, %d counted", plain, c.e.plain)
+	c.check(!c.e.searching && c.e.loose == nil, 3, "a worker that searches, or a loose task")
 	c.check(n == c.e.workers, 2, "%d workers, %d counted", n, c.e.workers)
 	c.check(c.e.telling == 0, 3, "%d slots are kept for those who wait", c.e.telling)
 	c.check(busy == c.e.busy, 2, "%d slots in use, %d counted", busy, c.e.busy)
@@ -65,7 +80,7 @@ func (c *checker) workers() {
 func (c *checker) queues() {
 	e := c.e
 	startable := 0
-	for t := e.resumed.front; t != nil; t = t.next {
+	for t := e.resumed.front; t != nil; t = t.x.next {
 		startable++
 		if t.phase != phaseReturning {
 			c.find(t, "the resumed", phaseResumed)
@@ -74,20 +89,33 @@ func (c *checker) queues() {
 	for _, l := range e.queue.levels.items {
 		c.check(!l.empty(), 15, "an empty level of priority %d", l.priority)
 		last := (*task)(nil)
-		for t := l.fifo.front; t != nil; t = t.next {
-			startable++
-			c.find(t, "the queue", phaseQueued)
-			c.check(last == nil || last.id < t.id, 4, "task %d is behind a later one in the queue", t.id)
-			last = t
+		live := 0
+		for _, s := range l.segments {
+			for i, x := range s.entries {
+				t := x.t
+				if i < s.head || i >= s.n {
+					continue // which its worker may be about to empty
+				}
+				if t == nil {
+					continue
+				}
+				live++
+				startable++
+				c.find(t, "the queue", phaseQueued)
+				c.check(t.place == s.base+uint64(i), 1, "task %d is at %d, not at %d", t.id, s.base+uint64(i), t.place)
+				c.check(last == nil || last.id < t.id, 4, "task %d is behind a later one in the queue", t.id)
+				last = t
+			}
 		}
+		c.check(live == l.live, 1, "%d tasks in a level, %d counted", live, l.live)
 		for i, t := range l.back.items {
 			startable++
 			c.find(t, "the queue", phaseQueued)
-			c.check(t.x.pos == i+1, 1, "task %d is at %d of a heap, not at %d", t.id, i, t.x.pos-1)
+			c.check(t.x.pos == int32(i)+1, 1, "task %d is at %d of a heap, not at %d", t.id, i, t.x.pos-1)
 		}
 	}
 	c.check(startable == 0 || e.busy >= e.max, 3, "%d tasks could start in %d of %d slots", startable, e.busy, e.max)
-	for t := e.admission.front; t != nil; t = t.next {
+	for t := e.admission.front; t != nil; t = t.x.next {
 		c.check(t.phase == phaseAdmission, 16, "task %d in phase %d blocks a Submit", t.id, t.phase)
 	}
 	c.check(e.admission.front == nil || e.backlog >= e.limit, 16, "a Submit blocks at %d of %d", e.backlog, e.limit)
@@ -101,7 +129,7 @@ func (c *checker) lines() {
 		c.check(ln.waiters.len() == 0 || ln.pumping || ln.pending != nil || ln.trying != nil, 3, "waiters that nobody serves")
 		for _, t := range ln.waiters.items {
 			c.find(t, "a line", phaseLine)
-			c.check(t.line == ln, 7, "task %d is in another line", t.id)
+			c.check(t.x.line == ln, 7, "task %d is in another line", t.id)
 		}
 		if ln.pumping {
 			c.active++
@@ -112,13 +140,13 @@ func (c *checker) lines() {
 func (c *checker) scopes() {
 	members := 0
 	for key, sc := range c.e.scopes {
-		c.check(sc.members != nil && !sc.dead, 15, "an empty scope")
+		c.check((sc.members != nil || len(sc.runs) > 0 || sc == c.e.recent && c.e.crew != nil) && !sc.dead, 15, "an empty scope")
 		if key != nil {
 			c.active++
 		}
-		for t := sc.members; t != nil; t = t.scopeNext {
+		for t := sc.members; t != nil; t = t.x.scopeNext {
 			members++
-			c.check(t.scope == sc, 13, "task %d is in another scope", t.id)
+			c.check(t.x.scope == sc, 13, "task %d is in another scope", t.id)
 			switch t.phase {
 			case phaseGated:
 				c.find(t, "a gate", phaseGated)
@@ -126,6 +154,23 @@ func (c *checker) scopes() {
 				c.find(t, "a delay", phaseDelay)
 			}
 			c.check(c.seen[t] != "", 13, "task %d in phase %d is only in its scope", t.id, t.phase)
+		}
+		for _, r := range sc.runs {
+			for i := max(r.lo, r.s.head); i < r.hi; i++ {
+				if t := r.s.entries[i].t; t != nil && t.plain() {
+					members++
+					c.check(t.ctx.Done() == key, 13, "task %d is in the run of another scope", t.id)
+				}
+			}
+		}
+	}
+	for _, l := range c.e.queue.levels.items {
+		for _, s := range l.segments {
+			for _, x := range s.entries[s.head:s.n] {
+				if x.t != nil && x.t.plain() && x.t.ctx.Done() == nil {
+					members++ // it needs no scope
+				}
+			}
 		}
 	}
 	waiting := c.e.counts[classQueued] + c.e.counts[classWaiting]
@@ -135,7 +180,7 @@ func (c *checker) scopes() {
 func (c *checker) timers() {
 	e := c.e
 	for i, t := range e.timers.items {
-		c.check(t.x.timer == i+1, 1, "task %d is at %d of the timers, not at %d", t.id, i, t.x.timer-1)
+		c.check(t.x.timer == int32(i)+1, 1, "task %d is at %d of the timers, not at %d", t.id, i, t.x.timer-1)
 		c.check(c.seen[t] != "" || t.phase == phaseAdmission, 1, "a timer for task %d in phase %d", t.id, t.phase)
 	}
 	c.check((e.timer != nil) == (e.timers.len() > 0), 15, "a timer: %v, for %d tasks", e.timer != nil, e.timers.len())
@@ -149,18 +194,19 @@ func (c *checker) books() {
 	backlog := 0
 	places := make(map[*batch]int)
 	for t := range c.seen {
-		holds := t.phase == phaseRunning || t.phase == phaseBlocked || t.phase == phaseReturning
-		if !t.started {
+		plain := c.seen[t] == "a worker, plain"
+		holds := plain || t.phase == phaseRunning || t.phase == phaseBlocked || t.phase == phaseReturning
+		if !t.has(hasStarted) && !holds {
 			backlog++
 		}
-		if t.place {
-			places[t.batch]++
+		if t.has(hasPlace) {
+			places[t.batch()]++
 		}
-		c.check(t.phase != phaseDelay || !t.place && !t.permit && !t.event, 6, "task %d holds something in its delay", t.id)
-		c.check(!holds || t.spec.sem == nil || t.permit, 6, "task %d runs without a permit", t.id)
-		if b := t.batch; b != nil && b.limit > 0 {
+		c.check(t.phase != phaseDelay || !t.has(hasPlace|hasPermit|hasEvent), 6, "task %d holds something in its delay", t.id)
+		c.check(!holds || t.spec.sem == nil || t.has(hasPermit), 6, "task %d runs without a permit", t.id)
+		if b := t.batch(); b != nil && b.limit > 0 {
 			c.check(b.used <= b.limit, 6, "%d of %d places", b.used, b.limit)
-			c.check(!holds || t.place, 6, "task %d runs without a place", t.id)
+			c.check(!holds || t.has(hasPlace), 6, "task %d runs without a place", t.id)
 		}
 	}
 	for b, n := range places {
@@ -168,9 +214,13 @@ func (c *checker) books() {
 	}
 	c.check(backlog == e.backlog, 16, "%d tasks have not started, %d counted", backlog, e.backlog)
 	for cl := classQueued; cl < classes; cl++ {
-		c.check(c.counts[cl] == e.counts[cl], 1, "figure %d: %d found, %d counted", cl, c.counts[cl], e.counts[cl])
+		n := e.counts[cl]
+		if cl == classRunning {
+			n += e.plain
+		}
+		c.check(c.counts[cl] == n, 1, "figure %d: %d found, %d counted", cl, c.counts[cl], n)
 	}
-	settled := e.totals.succeeded + e.totals.failed + e.totals.canceled
+	settled := e.totals.succeeded + e.claims - uint64(e.plain) + e.totals.failed + e.totals.canceled
 	c.check(e.totals.submitted == settled+uint64(len(c.seen)), 1, "%d submitted, %d settled, %d found", e.totals.submitted, settled, len(c.seen))
 	c.check(c.active == e.active.Load(), 14, "%d active, %d accounted for", e.active.Load(), c.active)
 	c.check(e.later.any == false, 11, "something is left to be done later")

@@ -105,7 +105,7 @@ func (t *task) settle(s State, err error) []func() {
 func (t *task) publish(s State, err error) {
 	t.runner.drop()
 	t.err = err
-	t.state.Store(uint32(s))
+	t.setState(s)
 }
 
 // notify tells of a published result whoever waits for it, and returns the
@@ -207,7 +207,7 @@ func (t *task) unregister(n *node) {
 	n.prev, n.next = nil, nil
 }
 
-func (t *task) settledState() bool { return State(t.state.Load()).final() }
+func (t *task) settledState() bool { return t.State().final() }
 
 // Result waits until the future is done and returns the task's value and
 // error. It returns at once when the future is done already, whatever ctx is.
@@ -293,26 +293,26 @@ func (t *task) Cancel() bool {
 	if t.settledState() {
 		return false
 	}
-	if t.e != nil {
-		return t.e.cancel(t)
+	if t.spec != nil {
+		return t.spec.e.cancel(t)
 	}
 	return t.runner.(canceler).cancelTask()
 }
 
 // State returns the state at this moment. It does not block.
-func (t *task) State() State { return State(t.state.Load()) }
+func (t *task) State() State { return State(t.word.Load() & (1<<attemptBits - 1)) }
 
 // ID is the sequence number within the executor, from 0 in the order of
 // submission. A promise's is 0.
 func (t *task) ID() uint64 { return t.id }
 
 // Attempts is how often the task's function was called so far.
-func (t *task) Attempts() int { return int(t.attempts.Load()) }
+func (t *task) Attempts() int { return int(t.word.Load() >> attemptBits) }
 
 // String describes the future for humans: its name, ID and state. The form
 // may change.
 func (t *task) String() string {
-	if t.e == nil {
+	if t.spec == nil {
 		return fmt.Sprintf("promise %s", t.State())
 	}
 	if t.spec.name == "" {

@@ -28,13 +28,13 @@ func (b *batch) init(ctx context.Context, e *Executor, bs *batchSpec) {
 	b.e = e
 	b.spec = &bs.task
 	b.owner = attemptOf(ctx)
-	b.nested = b.owner != nil && b.owner.t.e == e
+	b.nested = b.owner != nil && b.owner.t.spec.e == e
 	b.limit = bs.concurrency
 	if b.limit > 0 {
 		b.gated = taskHeap()
 	}
 	if b.nested {
-		b.queued = indexed[*task]{before: startsBefore, pos: func(t *task) *int { return &t.extra().overlay }}
+		b.queued = indexed[*task]{before: startsBefore, pos: func(t *task) *int32 { return &t.extra().overlay }}
 	}
 }
 

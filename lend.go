@@ -37,19 +37,19 @@ type lease struct {
 // batch. It is in e.boosts while it may have a queued task.
 type boost struct {
 	order uint64
-	pos   int
+	pos   int32
 	tasks []*task // those before the first queued one are cut off
 	batch *batch
 }
 
 // first returns the queued task to start next, or nil.
-func (b *boost) first() *task {
+func (b *boost) first(e *Executor) *task {
 	if b.batch != nil {
 		return b.batch.queued.top()
 	}
 	// None of these tasks gets queued a second time, so none is passed over.
 	for len(b.tasks) > 0 {
-		if t := b.tasks[0]; t.phase == phaseQueued {
+		if t := b.tasks[0]; e.queuedLocked(t) {
 			return t
 		}
 		b.tasks[0] = nil
@@ -74,7 +74,7 @@ func (a *attempt) boostFor(tasks []*task) *boost {
 	}
 	var own []*task
 	for _, t := range tasks {
-		if t != nil && t.e == a.t.e && !t.settledState() {
+		if t != nil && t.spec != nil && t.spec.e == a.t.spec.e && !t.settledState() {
 			own = append(own, t)
 		}
 	}
@@ -100,13 +100,15 @@ func (l *lease) begin() {
 		return
 	}
 	t := l.a.t
-	e := t.e
+	e := t.spec.e
 	e.mu.Lock()
 	defer e.unlock()
 	if l.over || l.a.over.Load() {
 		l.over = true
 		return
 	}
+	e.assignLocked()
+	e.adoptLocked(t)
 	l.begun = true
 	l.a.waits++
 	switch t.phase {
@@ -124,7 +126,8 @@ func (l *lease) begin() {
 		if b.batch != nil {
 			b.batch.waiting = append(b.batch.waiting, b)
 		}
-		if b.first() != nil {
+		if b.first(e) != nil {
+			e.recallLocked()
 			e.boosts.push(b)
 		}
 	}
@@ -137,8 +140,9 @@ func (l *lease) resume() {
 	if l == nil {
 		return
 	}
-	e := l.a.t.e
+	e := l.a.t.spec.e
 	e.mu.Lock()
+	e.assignLocked()
 	l.endLocked(e)
 	e.unlock()
 }
@@ -149,8 +153,9 @@ func (l *lease) end() {
 	if l == nil {
 		return
 	}
-	e := l.a.t.e
+	e := l.a.t.spec.e
 	e.mu.Lock()
+	e.assignLocked()
 	l.endLocked(e)
 	park := l.park
 	e.unlock()
@@ -188,6 +193,7 @@ func (l *lease) endLocked(e *Executor) {
 	}
 	l.park = make(chan struct{})
 	a.park = l.park
+	e.recallLocked()
 	e.moveLocked(a.t, phaseReturning)
 	e.resumed.pushBack(a.t)
 	e.dispatchLocked()
@@ -203,6 +209,7 @@ func (e *Executor) wakeParkedLocked(a *attempt) {
 func (e *Executor) overlayLocked(b *batch, t *task) {
 	b.queued.push(t)
 	if b.queued.len() == 1 {
+		e.recallLocked()
 		for _, w := range b.waiting {
 			if w.pos == 0 {
 				e.boosts.push(w)

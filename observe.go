@@ -31,15 +31,17 @@ func (e *Executor) Stats() Stats {
 	must(e != nil, "Executor.Stats: the executor is nil")
 	e.mu.Lock()
 	defer e.unlock()
+	e.assignLocked()
+	e.syncLocked()
 	return Stats{
 		MaxWorkers: e.max,
 		Workers:    e.workers,
-		Running:    e.counts[classRunning],
+		Running:    e.counts[classRunning] + e.plain,
 		Blocked:    e.counts[classBlocked],
 		Queued:     e.counts[classQueued],
 		Waiting:    e.counts[classWaiting],
 		Submitted:  e.totals.submitted,
-		Succeeded:  e.totals.succeeded,
+		Succeeded:  e.totals.succeeded + e.claims - uint64(e.plain),
 		Failed:     e.totals.failed,
 		Canceled:   e.totals.canceled,
 		Retries:    e.totals.retries,
@@ -61,18 +63,21 @@ type TaskInfo struct {
 // when there is none. It does not block.
 func TaskFrom(ctx context.Context) (TaskInfo, bool) {
 	must(ctx != nil, "TaskFrom(nil): the context must not be nil")
-	a, ok := ctx.Value(attemptKey{}).(*attempt)
+	info, ok := ctx.Value(infoKey{}).(*TaskInfo)
 	if !ok {
 		return TaskInfo{}, false
 	}
-	t := a.t
-	return TaskInfo{
+	return *info, true
+}
+
+func (t *task) info(attempt int) *TaskInfo {
+	return &TaskInfo{
 		ID:       t.id,
 		Name:     t.spec.name,
-		Executor: t.e.name,
-		Attempt:  a.number,
+		Executor: t.spec.e.name,
+		Attempt:  attempt,
 		Priority: t.spec.priority,
-	}, true
+	}
 }
 
 // plural is "1 task" or "2 tasks".

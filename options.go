@@ -39,6 +39,7 @@ type ShutdownOption interface{ applyShutdown(*shutdownMode) }
 // spec is what the options say of a task. Once built it is read-only and may
 // be shared by any number of tasks.
 type spec struct {
+	e            *Executor // whose tasks they are
 	name         string
 	priority     int
 	retries      int

@@ -1,22 +1,149 @@
 package antflow
 
+import (
+	"slices"
+	"sync/atomic"
+)
+
 // The queue of tasks that could start but for a slot, in three tiers: what
 // resumes, what a blocked task waits for, and the rest by priority and
-// submission. Everything here is guarded by Executor.mu.
+// submission. All of it is guarded by Executor.mu, but for the open segment.
+
+// An entry is a queued task's place; without one it is empty, since its task
+// was canceled or taken.
+type entry struct {
+	t *task
+}
+
+// A segment is a stretch of a level's queue. One segment of an executor at a
+// time is open, and workers then take its entries without the lock:
+//
+//	word = limit<<32 | cursor
+//
+// A worker adds one; if what was there is below the limit, the entry at that
+// place is its own. To close a segment is to swap the word for 0, which has no
+// limit to be below of, and everything from the cursor on is queued as before.
+// So at any instant under the lock it is known what has been taken; nothing
+// else about the tasks of an open segment is, until they come to the lock.
+type segment struct {
+	word    atomic.Uint64
+	base    uint64   // the place of the first entry
+	head    int      // the entries before it are taken or were empty
+	n       int      // entries in use
+	entries []entry  // never replaced, so that workers may read it
+	mixed   bool     // some are not plain, or empty
+	scopes  []*scope // that have runs in it
+}
+
+// The first segment of a level is small: many a level has few tasks.
+const (
+	leastSegment = 8
+	mostSegment  = 256
+)
+
+// claim takes the next entry of an open segment, or returns nil. It needs no
+// lock. The writes to the entry happened before the segment was opened.
+func (s *segment) claim() *task {
+	if s == nil {
+		return nil
+	}
+	v := s.word.Add(1)
+	at := uint32(v) - 1
+	if at >= uint32(v>>32) {
+		return nil
+	}
+	t := s.entries[at].t
+	s.entries[at] = entry{} // nothing keeps what is done
+	return t
+}
 
 // A level holds the queued tasks of one priority. New tasks come in order and
-// go to the list; those that come back to their place go to the heap.
+// go to the segments; those that come back to their place go to the heap.
 type level struct {
 	priority int
-	pos      int
-	fifo     taskList
+	pos      int32
+	live     int        // queued tasks in the segments
+	tail     uint64     // the place of the next one
+	segments []*segment // those with a head to be taken, and the last one
 	back     indexed[*task]
 }
 
-func (l *level) empty() bool { return l.fifo.front == nil && l.back.len() == 0 }
+func (l *level) empty() bool { return l.live == 0 && l.back.len() == 0 }
 
+// push queues t behind all others and returns where.
+func (l *level) push(t *task) (*segment, int) {
+	var s *segment
+	size := leastSegment
+	if n := len(l.segments); n > 0 {
+		s = l.segments[n-1]
+		size = min(2*len(s.entries), mostSegment)
+	}
+	if s == nil || s.n == len(s.entries) {
+		s = &segment{base: l.tail, entries: make([]entry, size)}
+		l.segments = append(l.segments, s)
+	}
+	at := s.n
+	s.n++
+	s.entries[at].t = t
+	if !t.plain() {
+		s.mixed = true
+	}
+	t.place = l.tail
+	l.tail++
+	l.live++
+	return s, at
+}
+
+// find returns the segment and index of a place; nil when it is taken.
+func (l *level) find(place uint64) (*segment, int) {
+	i, found := slices.BinarySearchFunc(l.segments, place, func(s *segment, place uint64) int {
+		switch {
+		case place < s.base:
+			return 1
+		case place >= s.base+uint64(s.n):
+			return -1
+		}
+		return 0
+	})
+	if !found {
+		return nil, 0
+	}
+	s := l.segments[i]
+	at := int(place - s.base)
+	if at < s.head {
+		return nil, 0
+	}
+	return s, at
+}
+
+// front returns the segment with the first queued task at its head, or nil.
+// Used-up segments and empty entries before it are dropped.
+func (l *level) front() *segment {
+	for len(l.segments) > 0 {
+		s := l.segments[0]
+		for s.head < s.n && s.entries[s.head].t == nil {
+			s.head++
+		}
+		if s.head < s.n {
+			return s
+		}
+		s.leaveScopes()
+		if s.n < len(s.entries) {
+			return nil // there is room for more
+		}
+		l.segments[0] = nil
+		l.segments = l.segments[1:]
+	}
+	return nil
+}
+
+// first returns the task to start next, or nil.
 func (l *level) first() *task {
-	f, b := l.fifo.front, l.back.top()
+	var f *task
+	if s := l.front(); s != nil {
+		f = s.entries[s.head].t
+	}
+	b := l.back.top()
 	if f == nil || b != nil && startsBefore(b, f) {
 		return b
 	}
@@ -27,6 +154,10 @@ func (l *level) first() *task {
 type queue struct {
 	byPriority map[int]*level
 	levels     indexed[*level]
+	recent     *level   // the one used last
+	open       *segment // that workers take from without the lock, or nil
+	openLevel  *level   // its level
+	start      uint64   // a place that no level has reached
 }
 
 func newQueue() queue {
@@ -34,40 +165,88 @@ func newQueue() queue {
 		byPriority: make(map[int]*level),
 		levels: indexed[*level]{
 			before: func(a, b *level) bool { return a.priority > b.priority },
-			pos:    func(l *level) *int { return &l.pos },
+			pos:    func(l *level) *int32 { return &l.pos },
 		},
 	}
 }
 
 func (q *queue) level(priority int) *level {
-	l := q.byPriority[priority]
+	l := q.recent
+	if l == nil || l.priority != priority {
+		l = q.byPriority[priority]
+	}
 	if l == nil {
-		l = &level{priority: priority, back: taskHeap()}
+		l = &level{priority: priority, tail: q.start, back: taskHeap()}
 		q.byPriority[priority] = l
 	}
+	q.recent = l
 	if l.pos == 0 {
 		q.levels.push(l)
 	}
 	return l
 }
 
-// push queues t behind all of its priority; its ID must be the highest there.
-func (q *queue) push(t *task) { q.level(t.spec.priority).fifo.pushBack(t) }
+// holds reports whether t, which was pushed, is still queued. No segment is
+// open.
+func (q *queue) holds(t *task) bool {
+	if t.x != nil && t.x.pos != 0 {
+		return true
+	}
+	l := q.byPriority[t.spec.priority]
+	if l == nil {
+		return false
+	}
+	s, at := l.find(t.place)
+	return s != nil && s.entries[at].t == t
+}
 
-// pushBack queues t at its place in start order.
-func (q *queue) pushBack(t *task) { q.level(t.spec.priority).back.push(t) }
-
+// remove takes a queued task out, from wherever it is. No segment is open.
 func (q *queue) remove(t *task) {
 	l := q.byPriority[t.spec.priority]
 	if t.x != nil && t.x.pos != 0 {
 		l.back.remove(t)
 	} else {
-		l.fifo.remove(t)
+		s, at := l.find(t.place)
+		s.entries[at] = entry{}
+		if at == s.head {
+			s.head++
+		} else {
+			s.mixed = true
+		}
+		l.live--
+		l.shrink(s)
 	}
-	if l.empty() {
-		q.levels.remove(l)
-		if l.priority != 0 {
-			delete(q.byPriority, l.priority)
+	q.dropEmpty(l)
+}
+
+// shrink lets go of a full segment without a task in it, so that canceled tasks
+// cost no memory between others that stay.
+func (l *level) shrink(s *segment) {
+	if s.n < len(s.entries) {
+		return
+	}
+	for _, x := range s.entries[s.head:] {
+		if x.t != nil {
+			return
+		}
+	}
+	s.leaveScopes()
+	i := slices.Index(l.segments, s)
+	l.segments = slices.Delete(l.segments, i, i+1)
+}
+
+// dropEmpty forgets a level without tasks.
+func (q *queue) dropEmpty(l *level) {
+	if !l.empty() {
+		return
+	}
+	l.front() // which ends the scopes' interest
+	q.levels.remove(l)
+	if l.priority != 0 {
+		q.start = max(q.start, l.tail)
+		delete(q.byPriority, l.priority)
+		if q.recent == l {
+			q.recent = nil
 		}
 	}
 }
@@ -78,232 +257,4 @@ func (q *queue) first() *task {
 		return l.first()
 	}
 	return nil
-}
-
-// enqueueLocked makes t, new or back from its gate, a queued task.
-func (e *Executor) enqueueLocked(t *task, back bool) {
-	e.moveLocked(t, phaseQueued)
-	if back {
-		e.queue.pushBack(t)
-	} else {
-		e.queue.push(t)
-	}
-	if b := t.batch; b != nil && b.nested {
-		e.overlayLocked(b, t)
-	}
-	e.scopeLocked(t)
-}
-
-// dequeueLocked takes a queued task out; the caller moves it on.
-func (e *Executor) dequeueLocked(t *task) {
-	e.queue.remove(t)
-	if b := t.batch; b != nil && b.nested {
-		b.queued.remove(t)
-	}
-}
-
-// resumeLocked makes t, whose wait has ended, one of the tasks that start
-// before all queued ones, in the order in which their waits ended.
-func (e *Executor) resumeLocked(t *task) {
-	e.moveLocked(t, phaseResumed)
-	e.resumed.pushBack(t)
-	e.scopeLocked(t)
-}
-
-// pickLocked gives slots to the tasks next in order until one needs a worker,
-// and returns that one; nil when no slot is free or nothing could start.
-//
-// It is what makes the executor work-conserving: every section that frees a
-// slot or makes a task startable ends with it or with dispatchLocked.
-func (e *Executor) pickLocked() *task {
-	for e.busy < e.max {
-		t := e.resumed.front
-		switch {
-		case t == nil:
-			if !e.freeLocked() {
-				return nil
-			}
-			if t = e.firstQueuedLocked(); t == nil {
-				return nil
-			}
-			e.dequeueLocked(t)
-		case t.phase == phaseReturning:
-			e.resumed.remove(t)
-			e.busy++
-			e.moveLocked(t, phaseRunning)
-			e.wakeParkedLocked(t.cur)
-			continue
-		default:
-			e.resumed.remove(t)
-		}
-		if e.advanceLocked(t) {
-			return t
-		}
-	}
-	return nil
-}
-
-// freeLocked reports whether a slot is free for a queued task.
-func (e *Executor) freeLocked() bool { return e.busy+e.telling < e.max }
-
-// firstQueuedLocked is the queued task to start next: one that a blocked task
-// waits for, those of the latest wait first; else the first of the queue.
-func (e *Executor) firstQueuedLocked() *task {
-	for e.boosts.len() > 0 {
-		b := e.boosts.top()
-		if t := b.first(); t != nil {
-			return t
-		}
-		e.boosts.remove(b)
-	}
-	return e.queue.first()
-}
-
-// advanceLocked takes t, which is in no list, through its conditions: a place
-// under MaxConcurrency, the permit, the event. True: it has a slot now and
-// needs a worker. False: it is where it has to wait.
-func (e *Executor) advanceLocked(t *task) bool {
-	if b := t.batch; b != nil && b.limit > 0 && !t.place {
-		if b.used == b.limit {
-			e.moveLocked(t, phaseGated)
-			b.gated.push(t)
-			e.scopeLocked(t)
-			return false
-		}
-		b.used++
-		t.place = true
-	}
-	if t.spec.sem != nil && !t.permit {
-		ln := e.lines[t.spec.semKey()]
-		if ln == nil {
-			// Nobody waits for it: the worker may try, which is foreign
-			// code and so not for here. Tasks that come meanwhile stand
-			// in line behind it.
-			e.newLineLocked(t.spec.semKey(), t)
-			e.busy++
-			e.moveLocked(t, phaseTrying)
-			e.scopeLocked(t)
-			return true
-		}
-		e.joinLocked(ln, t)
-		return false
-	}
-	if t.spec.limiter != nil && !t.event {
-		ln := e.lines[t.spec.limiterKey()]
-		if ln == nil {
-			ln = e.newLineLocked(t.spec.limiterKey(), nil)
-		}
-		e.joinLocked(ln, t)
-		return false
-	}
-	e.startLocked(t)
-	return true
-}
-
-// startLocked gives t a slot and makes it running.
-func (e *Executor) startLocked(t *task) {
-	e.busy++
-	e.unscopeLocked(t)
-	e.unscheduleLocked(t)
-	e.moveLocked(t, phaseRunning)
-	if t.started {
-		t.cur = new(attempt)
-	} else {
-		t.started = true
-		e.backlog--
-		t.cur = &t.first
-	}
-	t.cur.t = t
-	t.state.Store(uint32(StateRunning))
-	t.event = false
-	if t.spec.sem != nil {
-		e.startedLocked(t, t.spec.semKey())
-	}
-	if t.spec.limiter != nil {
-		e.startedLocked(t, t.spec.limiterKey())
-	}
-	e.admitLocked()
-}
-
-// dispatchLocked starts a worker for each task that has a free slot to run in.
-func (e *Executor) dispatchLocked() {
-	for {
-		t := e.pickLocked()
-		if t == nil {
-			return
-		}
-		e.spawnLocked(t)
-	}
-}
-
-// leaveLocked takes t out of wherever it waits, gives back what it holds and
-// leaves it to the caller to settle. It must not have a slot.
-func (e *Executor) leaveLocked(t *task) {
-	switch t.phase {
-	case phaseQueued:
-		e.dequeueLocked(t)
-		e.inviteLocked(t.batch) // it may have been the one called back to a free place
-	case phaseGated:
-		t.batch.gated.remove(t)
-	case phaseResumed:
-		e.resumed.remove(t)
-		e.inviteLocked(t.batch)
-	case phaseLine:
-		e.leaveLineLocked(t)
-	case phaseAdmission:
-		e.admission.remove(t)
-	}
-	e.unscopeLocked(t)
-	e.unscheduleLocked(t)
-	e.yieldLocked(t)
-	accepted := t.phase != phaseAdmission
-	e.moveLocked(t, phaseSettled)
-	if accepted && !t.started {
-		e.backlog--
-		e.admitLocked()
-	}
-}
-
-// yieldLocked gives back the place, the permit and the event that t holds
-// without running.
-func (e *Executor) yieldLocked(t *task) {
-	if t.place {
-		e.unplaceLocked(t)
-	}
-	if t.permit {
-		t.permit = false
-		e.spareLocked(t.spec.semKey())
-	}
-	if t.event {
-		t.event = false
-		e.spareLocked(t.spec.limiterKey())
-	}
-}
-
-// unplaceLocked frees the place of t under its MaxConcurrency.
-func (e *Executor) unplaceLocked(t *task) {
-	t.place = false
-	t.batch.used--
-	e.inviteLocked(t.batch)
-}
-
-// inviteLocked sends the first of those who wait for a place back to the
-// queue, when a place is free. It takes the place when its turn to start
-// comes, so a free place never bypasses the start order. As many are called
-// back as there are free places, at least: whoever frees one calls one, and
-// one that leaves the queue unstarted calls another.
-func (e *Executor) inviteLocked(b *batch) {
-	if b == nil || b.limit == 0 || b.used >= b.limit {
-		return
-	}
-	t := b.gated.top()
-	if t == nil {
-		return
-	}
-	b.gated.remove(t)
-	if t.started {
-		e.resumeLocked(t)
-	} else {
-		e.enqueueLocked(t, true)
-	}
 }

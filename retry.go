@@ -87,8 +87,8 @@ func (t *task) retries(err error, crashed bool) (bool, time.Duration) {
 
 // dueBefore is the order of the timers: by time, then by start order.
 func dueBefore(a, b *task) bool {
-	if !a.x.when.Equal(b.x.when) {
-		return a.x.when.Before(b.x.when)
+	if a.x.when != b.x.when {
+		return a.x.when < b.x.when
 	}
 	return startsBefore(a, b)
 }
@@ -96,7 +96,10 @@ func dueBefore(a, b *task) bool {
 // scheduleLocked has t looked at by ring when its time comes: the end of a
 // retry's delay, or of the QueueTimeout of a task that didn't start.
 func (e *Executor) scheduleLocked(t *task, when time.Time) {
-	t.extra().when = when
+	if e.epoch.IsZero() {
+		e.epoch = time.Now()
+	}
+	t.extra().when = when.Sub(e.epoch)
 	e.timers.push(t)
 	e.setTimerLocked()
 }
@@ -114,7 +117,7 @@ func (e *Executor) unscheduleLocked(t *task) {
 func (e *Executor) setTimerLocked() {
 	first := e.timers.top()
 	if e.timer != nil {
-		if first != nil && first.x.when.Equal(e.timerAt) {
+		if first != nil && first.x.when == e.timerAt {
 			return
 		}
 		if e.timer.Stop() {
@@ -129,7 +132,7 @@ func (e *Executor) setTimerLocked() {
 	e.timerAt = first.x.when
 	e.timerRun++
 	run := e.timerRun
-	e.timer = time.AfterFunc(time.Until(e.timerAt), func() { e.ring(run) })
+	e.timer = time.AfterFunc(e.timerAt-time.Since(e.epoch), func() { e.ring(run) })
 }
 
 // ring takes every task whose time has come out of the timers. One that was
@@ -138,8 +141,9 @@ func (e *Executor) ring(run uint64) {
 	defer e.leave()
 	var expired []*task
 	e.mu.Lock()
-	now := time.Now()
-	for t := e.timers.top(); t != nil && !t.x.when.After(now); t = e.timers.top() {
+	e.assignLocked()
+	now := time.Since(e.epoch)
+	for t := e.timers.top(); t != nil && t.x.when <= now; t = e.timers.top() {
 		e.timers.remove(t)
 		switch t.phase {
 		case phaseDelay:

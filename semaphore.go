@@ -54,7 +54,7 @@ type lineKey struct {
 // joinLocked makes t wait in line.
 func (e *Executor) joinLocked(ln *line, t *task) {
 	e.moveLocked(t, phaseLine)
-	t.line = ln
+	t.extra().line = ln
 	ln.waiters.push(t)
 	e.scopeLocked(t)
 	e.serveLocked(ln)
@@ -62,8 +62,8 @@ func (e *Executor) joinLocked(ln *line, t *task) {
 
 // leaveLineLocked takes a waiting t out of its line.
 func (e *Executor) leaveLineLocked(t *task) {
-	ln := t.line
-	t.line = nil
+	ln := t.x.line
+	t.x.line = nil
 	ln.waiters.remove(t)
 	if ln.head == t {
 		ln.head = nil
@@ -104,12 +104,12 @@ func (e *Executor) serveLocked(ln *line) {
 // slot, or goes on to its next condition.
 func (e *Executor) grantLocked(ln *line, t *task) {
 	ln.waiters.remove(t)
-	t.line = nil
+	t.x.line = nil
 	ln.pending = t
 	if ln.sem != nil {
-		t.permit = true
+		t.flags |= hasPermit
 	} else {
-		t.event = true
+		t.flags |= hasEvent
 	}
 	e.resumeLocked(t)
 }
@@ -149,7 +149,7 @@ func releaseSpare(s Semaphore) {
 // task may be settled meanwhile like any that has not started; only the slot is
 // the worker's.
 func (e *Executor) tryPermit(w *worker) *task {
-	t := w.t
+	t := w.t.Load()
 	got, err := false, error(nil)
 	if w.exited {
 		w.exited = false
@@ -159,6 +159,7 @@ func (e *Executor) tryPermit(w *worker) *task {
 	}
 	e.mu.Lock()
 	defer e.unlock()
+	e.assignLocked()
 	ln := e.lines[t.spec.semKey()]
 	ln.trying = nil
 	e.busy--
@@ -176,11 +177,10 @@ func (e *Executor) tryPermit(w *worker) *task {
 	case !got:
 		e.joinLocked(ln, t)
 	default:
-		t.permit = true
+		t.flags |= hasPermit
 		ln.pending = t
 		if e.advanceLocked(t) {
-			w.takeLocked(t)
-			e.dispatchLocked()
+			w.takeLocked(e, t)
 			return nil
 		}
 	}
@@ -243,6 +243,7 @@ func (e *Executor) pumpOnce(ln *line, more *bool) {
 func (e *Executor) pumped(ln *line, t *task, err error) bool {
 	ended := t.ctx.Err() != nil
 	e.mu.Lock()
+	e.assignLocked()
 	waits := ln.head == t
 	ln.head, ln.cancel = nil, nil
 	if err == nil {

@@ -67,49 +67,57 @@ func (s *started) settled()                         {}
 // submit is the way of every task into the executor. When it returns, t is
 // accepted or settled.
 func (e *Executor) submit(ctx context.Context, t *task, r runner, b *batch, sp *spec) {
-	t.e, t.runner, t.ctx, t.batch, t.spec = e, r, ctx, b, sp
+	t.runner, t.ctx, t.spec = r, ctx, sp
+	if b != nil {
+		t.extra().batch = b
+	}
 	ended := ctx.Err() != nil
-	var own *attempt
-	looked := false // for own, which is only asked for where it matters
+	done := ctx.Done()
 	e.mu.Lock()
+	if ended || e.closed.Load() || e.limit > 0 {
+		e.submitUnlock(t, ended, done)
+		return
+	}
 	t.id = e.nextID
 	e.nextID++
+	e.acceptLocked(t, done)
+	e.unlock()
+}
+
+// submitUnlock submits a task that may be refused, or blocked.
+func (e *Executor) submitUnlock(t *task, ended bool, done <-chan struct{}) {
+	var own *attempt
+	looked := false // for own, which is foreign code and only asked for where it matters
 	for {
+		if e.syncLocked(); e.limit > 0 && e.backlog >= e.limit {
+			e.assignLocked()
+		}
 		full := e.limit > 0 && e.backlog >= e.limit // and so while other Submits block
+		if (e.closed.Load() || full) && !ended && !looked {
+			looked = true
+			e.unlock()
+			own = e.ownAttempt(t.ctx)
+			e.mu.Lock()
+			continue
+		}
+		t.id = e.nextID
+		e.nextID++
 		switch {
 		case ended:
 			e.totals.rejected++
 			e.settleUnlock(t, StateCanceled, nil)
-			return
-		case (e.closed.Load() || full) && !looked:
-			looked = true
-			e.unlock()
-			own = e.ownAttempt(ctx)
-			e.mu.Lock()
-			continue
 		case e.closed.Load() && (!own.lasts() || e.canceling):
 			e.totals.rejected++
 			e.settleUnlock(t, StateFailed, ErrShutdown)
-			return
-		case full && !own.lasts() && sp.nonBlocking:
+		case full && !own.lasts() && t.spec.nonBlocking:
 			e.totals.rejected++
 			e.settleUnlock(t, StateFailed, ErrQueueFull)
-			return
-		case !t.bound && (full || !e.freeLocked() || sp.waits() || b != nil):
-			// It is going to wait somewhere. Asking a context for its Done
-			// channel is foreign code.
-			t.bound = true
-			e.unlock()
-			t.done = ctx.Done()
-			e.mu.Lock()
-			continue
 		case full && !own.lasts():
-			e.blockUnlock(t)
-			return
+			e.blockUnlock(t, done)
+		default:
+			e.acceptLocked(t, done)
+			e.unlock()
 		}
-		e.acceptLocked(t)
-		e.dispatchLocked()
-		e.unlock()
 		return
 	}
 }
@@ -133,20 +141,15 @@ func (e *Executor) refuse(t *task, s State, err error) {
 	e.call(t.settle(s, err))
 }
 
-// acceptLocked counts t in and queues it.
-func (e *Executor) acceptLocked(t *task) {
+// acceptLocked counts t in and queues it; done is its context's.
+func (e *Executor) acceptLocked(t *task, done <-chan struct{}) {
 	e.totals.submitted++
 	e.backlog++
 	if t.spec.queueTimeout > 0 && (t.x == nil || t.x.timer == 0) {
 		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
 	}
-	if !t.bound {
-		// A slot is free and nothing is in its way: it starts now.
-		e.startLocked(t)
-		e.spawnLocked(t)
-		return
-	}
-	e.enqueueLocked(t, false)
+	e.enqueueLocked(t, done)
+	e.dispatchLocked()
 }
 
 // waits reports whether a task may wait for more than a slot.
@@ -157,37 +160,39 @@ func (s *spec) waits() bool {
 // blockUnlock makes t the last of the blocked Submits, and blocks until it is
 // accepted or settled. A task of another executor that calls it lends its
 // slot.
-func (e *Executor) blockUnlock(t *task) {
-	admit := make(chan struct{})
+func (e *Executor) blockUnlock(t *task, done <-chan struct{}) {
+	e.recallLocked() // the next start has to look at who is blocked
+	admit := &admission{open: make(chan struct{})}
 	t.extra().admit = admit
+	t.x.done = done
 	t.phase = phaseAdmission
 	e.admission.pushBack(t)
 	if t.spec.queueTimeout > 0 {
 		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
 	}
 	e.unlock()
-	if t.batch == nil || !t.batch.fed {
+	if t.x.batch == nil || !t.x.batch.fed {
 		l := attemptOf(t.ctx).newLease(nil)
 		l.begin()
 		defer l.end()
 	}
 	select {
-	case <-admit:
-	case <-t.ctx.Done():
+	case <-admit.open:
+	case <-done:
 		e.mu.Lock()
 		if t.phase == phaseAdmission {
 			e.rejectLocked(t, nil)
 		}
 		e.unlock()
-		<-admit // now, or at the same time by somebody else
+		<-admit.open // now, or at the same time by somebody else
 	}
 	// The refusal is ours to settle: nobody else has the future yet.
-	if x := t.x; x.refused {
+	if admit.refused {
 		state := StateFailed
-		if x.refusal == nil {
+		if admit.refusal == nil {
 			state = StateCanceled
 		}
-		e.refuse(t, state, x.refusal)
+		e.refuse(t, state, admit.refusal)
 	}
 }
 
@@ -199,8 +204,8 @@ func (e *Executor) admitLocked() {
 			return
 		}
 		e.admission.remove(t)
-		e.acceptLocked(t)
-		e.wakeLocked(t.x.admit)
+		e.acceptLocked(t, t.x.done)
+		e.wakeLocked(t.x.admit.open)
 	}
 }
 
@@ -209,7 +214,7 @@ func (e *Executor) admitLocked() {
 func (e *Executor) rejectLocked(t *task, err error) {
 	e.leaveLocked(t)
 	e.totals.rejected++
-	t.x.refused, t.x.refusal = true, err
+	t.x.admit.refused, t.x.admit.refusal = true, err
 	e.active.Add(1)
-	e.wakeLocked(t.x.admit)
+	e.wakeLocked(t.x.admit.open)
 }

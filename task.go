@@ -7,53 +7,67 @@ import (
 )
 
 // A task is the untyped core of a [Future]: one allocation holds the future,
-// the function and everything the executor has to know of them.
+// the function and what the executor has to know of a task that waits for
+// nothing but a worker. Whatever more it needs is in extra, made on demand.
 //
 // The first block is written before the task is shared and only read then. The
 // last block is guarded by e.mu, except that the worker that runs the task may
-// read it freely: nobody else writes those fields while the task runs.
+// read the flags freely: nobody else writes them while the task runs.
 type task struct {
-	e      *Executor // nil: the future of a promise
+	spec   *spec // nil: the future of a promise
 	runner runner
 	ctx    context.Context
-	spec   *spec
-	batch  *batch // the group or map that it belongs to, or nil
 	id     uint64
 
 	// err and rejected are written by the owner before state becomes final.
 	// Between two attempts err holds the last attempt's error.
-	err      error
-	rejected bool // it was never accepted
-	state    atomic.Uint32
-	attempts atomic.Int32
-	w        atomic.Pointer[waiters]
+	err   error
+	w     atomic.Pointer[waiters]
+	first atomic.Pointer[attempt] // the first attempt, once it is more than the task itself; see context.go
+	word  atomic.Uint32           // the state, and the number of attempts above it
 
-	phase      phase
-	started    bool // its first attempt was given to a worker
-	place      bool // holds a place under its batch's MaxConcurrency
-	permit     bool // holds a permit of spec.sem
-	event      bool // has an event of spec.limiter, not used yet
-	bound      bool // done was asked of ctx
-	asked      *cancelError
+	rejected bool // it was never accepted
+	flags    flags
+	phase    phase
+	x        *extra
+	place    uint64 // in the queue of its level
+}
+
+// flags are what a task has or went through.
+type flags uint8
+
+const (
+	hasStarted flags = 1 << iota // its first attempt was given to a worker
+	hasPlace                     // under its batch's MaxConcurrency
+	hasPermit                    // of spec.sem
+	hasEvent                     // of spec.limiter, not used yet
+	isBound                      // done was asked of ctx
+)
+
+func (t *task) has(f flags) bool { return t.flags&f != 0 }
+
+// extra is what a task needs that waits for more than a worker, or again. The
+// positions belong to the heaps of those names and are 0 outside. All of it is
+// guarded by e.mu, as the last block of task.
+type extra struct {
+	batch      *batch // the group or map that it belongs to, or nil
+	cur        *attempt        // the running or last attempt but the first
 	prev, next *task           // in the list that phase tells
 	done       <-chan struct{} // ctx.Done(), the key of its scope
 	scope      *scope
 	scopePrev  *task
 	scopeNext  *task
-	line       *line // that it waits in
-	x          *extra
-	cur        *attempt // the running or last attempt
-	first      attempt  // the storage of the first one
+	line       *line         // that it waits in
+	when       time.Duration // that the timer is for, since the executor's epoch
+	pos        int32         // in the one heap that phase tells
+	timer      int32
+	overlay    int32
+	admit      *admission
 }
 
-// extra is what only a task needs that waits for more than a worker. The
-// positions belong to the heaps of those names and are 0 outside.
-type extra struct {
-	pos     int // in the one heap that phase tells
-	timer   int
-	overlay int
-	when    time.Time     // that the timer is for
-	admit   chan struct{} // closed when a blocked Submit may go on
+// An admission is a blocked Submit.
+type admission struct {
+	open    chan struct{} // closed when it may go on
 	refused bool          // it may not: the task was never accepted
 	refusal error         // why; nil: its context ended
 }
@@ -136,6 +150,31 @@ func startsBefore(a, b *task) bool {
 	}
 	return a.id < b.id
 }
+
+// batch is the group or map that t belongs to, or nil.
+func (t *task) batch() *batch {
+	if t.x == nil {
+		return nil
+	}
+	return t.x.batch
+}
+
+// currentLocked is the attempt that runs or ran last, if it is more than the
+// task.
+func (t *task) currentLocked() *attempt {
+	if t.x != nil && t.x.cur != nil {
+		return t.x.cur
+	}
+	return t.firstAttempt()
+}
+
+// The word of a task is its state, and above it the number of attempts.
+const attemptBits = 3
+
+func wordOf(s State, attempts int) uint32 { return uint32(s) | uint32(attempts)<<attemptBits }
+
+// setState changes the state only; the caller is the owner.
+func (t *task) setState(s State) { t.word.Store(wordOf(s, t.Attempts())) }
 
 // failure is the error that the future of t fails with for err.
 func (t *task) failure(err error) error {

@@ -169,7 +169,7 @@ func distinct[F Waitable](name string, futures []F) ([]F, []*task) {
 		}
 		t := tasks[i]
 		must(t != nil, "%s: the future at index %d is nil", name, i)
-		if i > 0 && (t.e == nil || t.e != tasks[i-1].e || t.id <= tasks[i-1].id) {
+		if i > 0 && !t.follows(tasks[i-1]) {
 			sorted = false
 		}
 	}
@@ -185,6 +185,12 @@ func distinct[F Waitable](name string, futures []F) ([]F, []*task) {
 		}
 	}
 	return kept, keptTasks
+}
+
+// follows reports whether t is of the same executor as u and was submitted
+// later.
+func (t *task) follows(u *task) bool {
+	return t.spec != nil && u.spec != nil && t.spec.e == u.spec.e && t.id > u.id
 }
 
 // Wait blocks until the condition of when holds for the futures, or ctx ends,

@@ -1,7 +1,10 @@
 package antflow
 
 import (
+	"context"
+	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,24 +16,29 @@ import (
 // goroutine with runtime.Goexit in any of the steps; another goroutine then
 // goes on from the same state.
 type worker struct {
-	t          *task // written under e.mu, by the worker itself
+	t          atomic.Pointer[task] // written by the worker itself
 	prev, next *worker
 
 	// The rest is the worker's own.
 	step   step
-	exited bool // the user code of this step ended the goroutine
-	told   bool // it is retired until those who wait for its task are told
-	slot   bool // and its slot is kept for them
+	exited bool     // the user code of this step ended the goroutine
+	told   bool     // it is retired until those who wait for its task are told
+	slot   bool     // and its slot is kept for them
+	open   *segment // that it takes plain tasks from without the lock
+	again  *attempt // the one to run, if it is not the first of its task
 	end    ending
 }
 
 type step uint8
 
 const (
-	stepAcquire step = iota // try for the permit
+	stepSearch  step = iota // look for a task
+	stepPlain               // run plain tasks, one after the other
+	stepAcquire             // try for the permit
 	stepRun                 // call the task's function
 	stepDecide              // ask RetryIf and Backoff
 	stepFinish              // give the slot up, then settle or wait for the retry
+	stepRetire              // nothing
 )
 
 // An ending is how an attempt went.
@@ -43,16 +51,9 @@ type ending struct {
 	delay   time.Duration
 }
 
-// spawnLocked starts a worker for t, which has a slot.
-func (e *Executor) spawnLocked(t *task) {
-	w := new(worker)
-	e.hireLocked(w, t)
-	go e.work(w)
-}
-
 // hireLocked puts w into the crew, with its first task.
 func (e *Executor) hireLocked(w *worker, t *task) {
-	w.takeLocked(t)
+	w.takeLocked(e, t)
 	w.next = e.crew
 	if w.next != nil {
 		w.next.prev = w
@@ -62,28 +63,48 @@ func (e *Executor) hireLocked(w *worker, t *task) {
 }
 
 // takeLocked gives w its next task.
-func (w *worker) takeLocked(t *task) {
-	w.t = t
-	w.step = stepRun
-	if t.phase == phaseTrying {
-		w.step = stepAcquire
+func (w *worker) takeLocked(e *Executor, t *task) {
+	w.t.Store(t)
+	w.again = nil
+	if t.x != nil {
+		w.again = t.x.cur
 	}
+	switch t.phase {
+	case phaseQueued:
+		w.step = stepPlain
+		w.open = e.queue.open
+	case phaseTrying:
+		w.step = stepAcquire
+	default:
+		w.step = stepRun
+	}
+	if e.loose != nil {
+		e.tieLocked()
+	}
+	e.dispatchLocked()
 }
 
-// nextLocked gives w, whose slot is free again, the task to go on with; or
-// retires it when there is none.
+// nextLocked gives w, whose slot is free again, the task to go on with. When
+// there is none it leaves the crew, to search for some time if nobody does.
 func (e *Executor) nextLocked(w *worker) {
 	if t := e.pickLocked(); t != nil {
-		w.takeLocked(t)
-		e.dispatchLocked()
+		w.takeLocked(e, t)
 		return
 	}
-	e.retireLocked(w)
+	e.tieLocked()
+	e.leaveCrewLocked(w)
+	if e.searching {
+		e.active.Add(1)
+		return
+	}
+	e.searching = true
+	w.step = stepSearch
 }
 
-// retireLocked takes w out of the crew, counted among the active instead.
-func (e *Executor) retireLocked(w *worker) {
-	w.t = nil
+// leaveCrewLocked takes w out of the crew.
+func (e *Executor) leaveCrewLocked(w *worker) {
+	w.t.Store(nil)
+	w.step = stepRetire
 	e.workers--
 	if w.prev != nil {
 		w.prev.next = w.next
@@ -94,14 +115,49 @@ func (e *Executor) retireLocked(w *worker) {
 		w.next.prev = w.prev
 	}
 	w.prev, w.next = nil, nil
-	e.active.Add(1)
 }
+
+// search finds w a task; false when there is none. An executor that runs out
+// of work for a moment keeps its last worker for that long: to start another
+// one costs more than a task. It yields the processor while it waits, a bounded
+// number of times, so an idle machine is idle.
+func (e *Executor) search(w *worker) bool {
+	for round := 0; ; round++ {
+		if round > 0 && round < patience && !e.news.Load() && !e.closed.Load() {
+			runtime.Gosched()
+			continue
+		}
+		e.mu.Lock()
+		e.news.Store(false)
+		e.searching = false
+		t := e.pickLocked()
+		if t != nil {
+			e.hireLocked(w, t)
+			e.unlock()
+			return true
+		}
+		e.tieLocked()
+		if round >= patience || e.closed.Load() {
+			if e.crew == nil {
+				e.restScopeLocked()
+			}
+			e.unlock()
+			return false
+		}
+		e.searching = true
+		e.unlock()
+	}
+}
+
+// patience is how often a worker without work yields before it ends.
+const patience = 16
 
 // tellLocked retires w until it has told those who wait for its task. Its slot,
 // if it had one, is kept for them: were it free, another worker could take a
 // task of the queue into it before their waits are known to be over.
 func (e *Executor) tellLocked(w *worker, slot bool) {
-	e.retireLocked(w)
+	e.leaveCrewLocked(w)
+	e.active.Add(1)
 	w.told, w.slot = true, slot
 	if slot {
 		e.telling++
@@ -119,7 +175,10 @@ func (e *Executor) rehire(w *worker) {
 	if t := e.pickLocked(); t != nil {
 		e.active.Add(-1)
 		e.hireLocked(w, t)
-		e.dispatchLocked()
+	} else if e.tieLocked(); !e.searching {
+		e.active.Add(-1)
+		e.searching = true
+		w.step = stepSearch
 	}
 	e.unlock()
 }
@@ -134,29 +193,34 @@ func (e *Executor) work(w *worker) {
 	}()
 	for {
 		var settled *task
+		var callbacks []func()
 		switch w.step {
+		case stepSearch:
+			if !e.search(w) {
+				w = nil
+				return
+			}
+		case stepPlain:
+			callbacks = e.runPlain(w)
 		case stepAcquire:
 			settled = e.tryPermit(w)
 		case stepRun:
 			w.run()
-			continue
 		case stepDecide:
 			w.decide()
-			continue
 		case stepFinish:
 			settled = e.finish(w)
 		}
-		var callbacks []func()
 		if settled != nil {
 			callbacks = settled.notify()
 			if w.told {
 				e.rehire(w)
 			}
 		}
-		if len(callbacks) == 0 && w.t != nil {
+		if len(callbacks) == 0 && w.step != stepRetire {
 			continue
 		}
-		if w.t != nil {
+		if w.step != stepRetire {
 			// Callbacks may take their time or end the goroutine. The next
 			// task has its slot already and must not wait for them.
 			e.enter()
@@ -169,9 +233,94 @@ func (e *Executor) work(w *worker) {
 	}
 }
 
+// runPlain runs plain tasks until there is none that it could take without the
+// lock, or until one of them is not plain any more: it failed, it has to be
+// told to tasks that lent their slot, or somebody did something with its
+// context. It returns early with the callbacks of a settled one.
+func (e *Executor) runPlain(w *worker) (callbacks []func()) {
+	if w.exited {
+		w.exited = false
+		w.end = ending{err: ErrGoexit, crashed: true}
+		w.t.Load().attempt()
+		w.over()
+		return nil
+	}
+	err := guard(func() error {
+		callbacks = e.runEach(w)
+		return nil
+	})
+	if err != nil {
+		w.end = ending{err: err, crashed: true}
+		w.t.Load().attempt()
+		w.over()
+	}
+	return callbacks
+}
+
+func (e *Executor) runEach(w *worker) []func() {
+	for t := w.t.Load(); ; {
+		// What CancelRunning misses, since w has taken its next task but not
+		// said so, it finds here.
+		if t.first.Load() != nil || t.spec.timeout > 0 || t.ctx.Err() != nil || e.halted.Load() {
+			w.adopt(e)
+			return nil
+		}
+		t.word.Store(wordOf(StateRunning, 1))
+		w.end.err = t.runner.invoke((*firstContext)(t))
+		if wt := t.w.Load(); w.end.err != nil || wt != nil && wt.lent.Load() || !t.first.CompareAndSwap(nil, closedAttempt) {
+			w.end = ending{err: w.end.err}
+			t.attempt() // not closed: the task is not finished
+			w.over()
+			return nil
+		}
+		// Nobody can ask anything of the attempt any more. To take the next
+		// task is to have finished this one, for the books; so it comes before
+		// anybody is told.
+		next := w.open.claim()
+		if next == nil {
+			w.end = ending{}
+			w.step = stepFinish
+			return nil
+		}
+		w.t.Store(next)
+		t.publish(StateSucceeded, nil)
+		if callbacks := t.notify(); len(callbacks) > 0 {
+			return callbacks
+		}
+		t = next
+	}
+}
+
+// attempt returns the attempt that w runs or ran last, if it is more than the
+// task.
+func (w *worker) attempt(t *task) *attempt {
+	if w.again != nil {
+		return w.again
+	}
+	return t.firstAttempt()
+}
+
+// adopt takes a plain task that has not been called yet into the books.
+func (w *worker) adopt(e *Executor) {
+	t := w.t.Load()
+	a := t.attempt()
+	e.mu.Lock()
+	e.adoptLocked(t)
+	halted := e.halted.Load()
+	if halted && a.asked == nil {
+		a.asked = askedByShutdown
+	}
+	e.unlock()
+	if halted {
+		a.stop(stoppedByShutdown)
+	}
+	w.step = stepRun
+}
+
 // run makes one attempt, unless its cancellation came first.
 func (w *worker) run() {
-	t, a := w.t, w.t.cur
+	t := w.t.Load()
+	a := w.attempt(t)
 	if w.exited {
 		w.exited = false
 		w.end.err = ErrGoexit
@@ -179,24 +328,49 @@ func (w *worker) run() {
 		w.end = ending{}
 		// Whoever stopped it without leaving word did so because ctx had
 		// ended, so that is asked last.
-		stopped := a.stopped.Load() != nil
+		stopped := a != nil && a.stopped.Load() != nil
 		if w.end.ended = t.ctx.Err() != nil; w.end.ended || stopped {
 			w.end.never = true
 			w.end.err = t.err
 		} else {
-			a.number = int(t.attempts.Add(1))
-			if d := t.spec.timeout; d > 0 {
-				a.limit(d)
-			}
 			w.end.crashed = true // unless the call returns
 			w.end.err = guard(func() error {
-				err := t.runner.invoke(a)
+				err := w.invoke(t)
 				w.end.crashed = false
 				return err
 			})
 		}
 	}
-	a.stop(attemptOver) // from here on no Cancel is in time; see above
+	w.over()
+}
+
+// invoke calls the function of t, with the context of its next attempt.
+func (w *worker) invoke(t *task) error {
+	n := t.Attempts() + 1
+	t.word.Store(wordOf(StateRunning, n))
+	var ctx context.Context = (*firstContext)(t)
+	a := w.again
+	if a != nil {
+		a.number = n
+		ctx = a
+	}
+	if d := t.spec.timeout; d > 0 {
+		if a == nil {
+			a = t.attempt()
+		}
+		a.limit(d)
+	}
+	return t.runner.invoke(ctx)
+}
+
+// over ends the attempt: from here on no Cancel is in time.
+func (w *worker) over() {
+	t := w.t.Load()
+	if a := w.again; a != nil {
+		a.stop(attemptOver)
+	} else if !t.first.CompareAndSwap(nil, closedAttempt) {
+		t.first.Load().stop(attemptOver)
+	}
 	if w.end.err != nil && !w.end.never {
 		w.end.ended = t.ctx.Err() != nil
 	}
@@ -220,13 +394,13 @@ func guard(fn func() error) (err error) {
 // RetryIf, Backoff and the methods of the error are the user's code, and run
 // while the task still has its slot.
 func (w *worker) decide() {
-	t, end := w.t, &w.end
+	t, end := w.t.Load(), &w.end
 	switch {
 	case w.exited:
 		w.exited = false
 		end.err, end.crashed, end.retry = ErrGoexit, true, false
 	case end.err == nil || end.never:
-	case end.ended || t.cur.canceled(): // and a canceled task is never retried
+	case end.ended || w.attempt(t).canceled(): // and a canceled task is never retried
 		end.err = stripMarks(end.err)
 	default:
 		err := guard(func() error {
@@ -250,16 +424,15 @@ func (w *worker) decide() {
 // start. The state is final before the waiters are looked for, so none is
 // overlooked; see waiters.
 func (e *Executor) finish(w *worker) *task {
-	t, end := w.t, &w.end
+	t, end := w.t.Load(), &w.end
 	w.release()
 	var due time.Time
+	var done <-chan struct{}
 	if end.retry {
 		if end.delay > 0 {
 			due = time.Now().Add(end.delay)
 		}
-		if !t.bound {
-			t.bound, t.done = true, t.ctx.Done()
-		}
+		done = t.ctx.Done()
 	}
 	var byCtx *cancelError
 	if end.ended {
@@ -267,11 +440,16 @@ func (e *Executor) finish(w *worker) *task {
 	}
 	e.mu.Lock()
 	defer e.unlock()
-	t.permit = false
+	if end.retry || t.has(hasPlace) {
+		e.assignLocked()
+	}
+	e.adoptLocked(t)
+	t.flags &^= hasPermit
 	slot := e.freeSlotLocked(t)
 	asked := byCtx
-	if t.asked != nil {
-		asked = t.asked
+	a := w.attempt(t)
+	if a != nil && a.asked != nil {
+		asked = a.asked
 	}
 	switch {
 	case asked != nil && (end.never || end.err != nil && !end.crashed):
@@ -282,14 +460,15 @@ func (e *Executor) finish(w *worker) *task {
 		e.moveLocked(t, phaseSettled)
 		e.totals.succeeded++
 		t.publish(StateSucceeded, nil)
-	case end.retry && t.asked == nil:
+	case end.retry && (a == nil || a.asked == nil):
+		t.extra().done = done
 		e.retryLocked(t, end.err, due)
 	default:
 		e.moveLocked(t, phaseSettled)
 		e.totals.failed++
 		t.publish(StateFailed, t.failure(end.err))
 	}
-	if t.place {
+	if t.has(hasPlace) {
 		e.unplaceLocked(t)
 	}
 	end.err = nil
@@ -297,7 +476,7 @@ func (e *Executor) finish(w *worker) *task {
 		e.nextLocked(w)
 		return nil
 	}
-	if t.waitedByTasks() || t.batch != nil && t.batch.nested {
+	if t.waitedByTasks() || t.batch() != nil && t.batch().nested {
 		e.tellLocked(w, slot)
 	} else {
 		e.nextLocked(w)
@@ -308,12 +487,12 @@ func (e *Executor) finish(w *worker) *task {
 // release gives the permit back. What a semaphore does instead of returning
 // fails the task.
 func (w *worker) release() {
-	t, end := w.t, &w.end
+	t, end := w.t.Load(), &w.end
 	var err error
 	if w.exited {
 		w.exited = false
 		err = ErrGoexit
-	} else if t.permit {
+	} else if t.has(hasPermit) {
 		err = guard(func() error { t.spec.sem.Release(1); return nil })
 	}
 	if err != nil {
@@ -325,8 +504,10 @@ func (w *worker) release() {
 // whether it had one: a function may return while a wait of its own goroutines
 // goes on. Such waits end without a slot.
 func (e *Executor) freeSlotLocked(t *task) bool {
-	a := t.cur
-	a.over.Store(true)
+	a := t.currentLocked()
+	if a != nil {
+		a.over.Store(true)
+	}
 	switch t.phase {
 	case phaseRunning:
 		e.busy--
@@ -342,8 +523,9 @@ func (e *Executor) freeSlotLocked(t *task) bool {
 // soon as there is a slot when that is zero.
 func (e *Executor) retryLocked(t *task, err error, due time.Time) {
 	e.totals.retries++
+	t.flags |= hasStarted
 	t.err = err
-	t.state.Store(uint32(StatePending))
+	t.setState(StatePending)
 	if due.IsZero() {
 		e.resumeLocked(t)
 		return

@@ -1,0 +1,269 @@
+package antflow
+
+// What starts next, and the books of what has started. Everything here is
+// guarded by Executor.mu.
+
+// enqueueLocked makes a new t a queued task; done is its context's.
+func (e *Executor) enqueueLocked(t *task, done <-chan struct{}) {
+	if top := e.queue.levels.top(); top != nil && (t.spec.priority > top.priority || e.queue.levels.len() > 1) {
+		e.assignLocked() // it may overtake one of those
+		if o := e.queue.openLevel; o != nil && t.spec.priority > o.priority {
+			e.recallLocked()
+		}
+	}
+	e.moveLocked(t, phaseQueued)
+	s, at := e.queue.level(t.spec.priority).push(t)
+	if t.plain() {
+		if done != nil {
+			e.enrollLocked(t, s, at, done)
+		}
+		return
+	}
+	if b := t.batch(); b != nil && b.nested {
+		e.overlayLocked(b, t)
+	}
+	t.extra().done = done
+	e.scopeLocked(t)
+}
+
+// requeueLocked makes t, back from its gate, a queued task at its old place in
+// start order.
+func (e *Executor) requeueLocked(t *task) {
+	e.recallLocked()
+	e.moveLocked(t, phaseQueued)
+	e.queue.level(t.spec.priority).back.push(t)
+	if b := t.batch(); b.nested {
+		e.overlayLocked(b, t)
+	}
+	e.scopeLocked(t)
+}
+
+// dequeueLocked takes a queued task out; the caller moves it on.
+func (e *Executor) dequeueLocked(t *task) {
+	e.recallLocked()
+	e.queue.remove(t)
+	if b := t.batch(); b != nil && b.nested {
+		b.queued.remove(t)
+	}
+}
+
+// queuedLocked reports whether t is queued. The phase alone does not tell: a
+// plain task is taken without the lock.
+func (e *Executor) queuedLocked(t *task) bool {
+	if t.phase != phaseQueued {
+		return false
+	}
+	e.recallLocked()
+	return e.queue.holds(t)
+}
+
+// plain reports whether nothing but a slot keeps t from starting, and nothing
+// needs to be done under the lock when it does.
+func (t *task) plain() bool {
+	b := t.batch()
+	return !t.spec.waits() && (b == nil || b.limit == 0 && !b.nested)
+}
+
+// publishLocked opens the segment that plain tasks are at the head of, unless
+// something else has to be looked at before each start.
+func (e *Executor) publishLocked() {
+	l := e.queue.levels.top()
+	if l == nil || e.queue.open != nil || l.back.len() > 0 || e.resumed.front != nil || e.boosts.len() > 0 || e.admission.front != nil || e.busy > e.max {
+		return
+	}
+	s := l.front()
+	if s == nil {
+		return
+	}
+	limit := s.n
+	if s.mixed {
+		for limit = s.head; limit < s.n; limit++ {
+			if t := s.entries[limit].t; t == nil || !t.plain() {
+				break
+			}
+		}
+	}
+	if limit == s.head {
+		return
+	}
+	e.queue.open, e.queue.openLevel = s, l
+	s.word.Store(uint64(limit)<<32 | uint64(s.head))
+}
+
+// syncLocked brings the books up to date with what was taken from the open
+// segment. Each taking of a plain task is also the end of the one before it of
+// the same worker; see claims.
+func (e *Executor) syncLocked() {
+	if s := e.queue.open; s != nil {
+		e.bookLocked(s, s.word.Load())
+	}
+}
+
+func (e *Executor) bookLocked(s *segment, word uint64) {
+	taken := int(min(uint32(word), uint32(word>>32))) - s.head
+	s.head += taken
+	e.queue.openLevel.live -= taken
+	e.counts[classQueued] -= taken
+	e.backlog -= taken
+	e.claims += uint64(taken)
+}
+
+// recallLocked closes the open segment, if there is one: what comes first is
+// decided under the lock again.
+func (e *Executor) recallLocked() {
+	s := e.queue.open
+	if s == nil {
+		return
+	}
+	e.bookLocked(s, s.word.Swap(0))
+	l := e.queue.openLevel
+	e.queue.open, e.queue.openLevel = nil, nil
+	e.queue.dropEmpty(l)
+}
+
+// resumeLocked makes t, whose wait has ended, one of the tasks that start
+// before all queued ones, in the order in which their waits ended.
+func (e *Executor) resumeLocked(t *task) {
+	e.recallLocked()
+	e.moveLocked(t, phaseResumed)
+	e.resumed.pushBack(t)
+	e.scopeLocked(t)
+}
+
+// returnLocked gives slots to the tasks that are next and have a goroutine
+// already: those whose wait is over.
+func (e *Executor) returnLocked() {
+	for e.busy < e.max {
+		t := e.resumed.front
+		if t == nil || t.phase != phaseReturning {
+			return
+		}
+		e.resumed.remove(t)
+		e.busy++
+		e.moveLocked(t, phaseRunning)
+		e.wakeParkedLocked(t.currentLocked())
+	}
+}
+
+// pickLocked gives slots to the tasks next in order until one needs a worker,
+// and returns that one; nil when no slot is free or nothing could start.
+//
+// It is what makes the executor work-conserving: every section that frees a
+// slot or makes a task startable ends with it or with dispatchLocked.
+func (e *Executor) pickLocked() *task {
+	for {
+		e.returnLocked()
+		if e.busy >= e.max {
+			return nil
+		}
+		t := e.resumed.front
+		if t != nil {
+			e.resumed.remove(t)
+		} else {
+			if !e.freeLocked() {
+				return nil
+			}
+			plain := false
+			if t, plain = e.takeLocked(); t == nil || plain {
+				return t
+			}
+		}
+		if e.advanceLocked(t) {
+			return t
+		}
+	}
+}
+
+// assignLocked gives the tasks that could start their slots and workers. A task
+// that meets a free slot has it from then on, though the worker that was called
+// for it may still be on its way. A section of the lock that could tell the
+// difference, or make something that comes before it, begins with this.
+func (e *Executor) assignLocked() {
+	if e.busy >= e.max || e.queue.levels.len() == 0 && e.resumed.front == nil {
+		return
+	}
+	for t := e.pickLocked(); t != nil; t = e.pickLocked() {
+		w := new(worker)
+		e.hireLocked(w, t)
+		go e.work(w)
+	}
+}
+
+// takeLocked takes the queued task to start next out of the queue. A plain one
+// has its slot then.
+func (e *Executor) takeLocked() (t *task, plain bool) {
+	if s := e.queue.open; s != nil {
+		if t := s.claim(); t != nil {
+			e.claimedLocked(t)
+			return t, true
+		}
+		e.recallLocked()
+	}
+	t = e.firstQueuedLocked()
+	if t == nil || !t.plain() {
+		if t != nil {
+			e.dequeueLocked(t)
+		}
+		return t, false
+	}
+	e.queue.remove(t)
+	e.counts[classQueued]--
+	e.backlog--
+	e.claims++
+	e.claimedLocked(t)
+	e.admitLocked()
+	e.publishLocked()
+	return t, true
+}
+
+// claimedLocked gives a slot to a plain task that was taken out of the queue.
+func (e *Executor) claimedLocked(t *task) {
+	e.busy++
+	e.plain++
+	if e.loose == t {
+		e.loose = nil
+	}
+}
+
+// adoptLocked makes a plain task that runs one that the books know by name.
+func (e *Executor) adoptLocked(t *task) {
+	if t.phase != phaseQueued {
+		return
+	}
+	e.plain--
+	e.claims--
+	t.phase = phaseRunning
+	e.counts[classRunning]++
+}
+
+// freeLocked reports whether a slot is free for a queued task.
+func (e *Executor) freeLocked() bool { return e.busy+e.telling < e.max }
+
+// firstQueuedLocked is the queued task to start next: one that a blocked task
+// waits for, those of the latest wait first; else the first of the queue.
+func (e *Executor) firstQueuedLocked() *task {
+	for e.boosts.len() > 0 {
+		b := e.boosts.top()
+		if t := b.first(e); t != nil {
+			return t
+		}
+		e.boosts.remove(b)
+	}
+	return e.queue.first()
+}
+
+// dispatchLocked gives slots to those that return, and has a worker come for
+// what else could start. If one is on its way it will look once it is there,
+// and call another one if there is more.
+func (e *Executor) dispatchLocked() {
+	e.returnLocked()
+	if e.busy >= e.max || e.resumed.front == nil && (!e.freeLocked() || e.queue.levels.len() == 0) {
+		return
+	}
+	if !e.searching {
+		e.searching = true
+		go e.work(&worker{step: stepSearch})
+	} else if !e.news.Load() {
+		e.news.Store(true)
+	}
+}

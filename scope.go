@@ -1,0 +1,250 @@
+package antflow
+
+import (
+	"cmp"
+	"context"
+	"slices"
+)
+
+// A scope is the tasks of an executor that wait under one context, or several
+// that end together: those with one Done channel. All are told by a single
+// function when it ends, and each leaves the list in constant time. The tasks
+// under contexts that never end have a scope as well, so that all waiting
+// tasks are found.
+//
+// A plain task that is queued is no member by itself, for it is taken without
+// the lock: the scope knows in which runs of which segments its tasks are, and
+// forgets a run when all of the segment is taken.
+//
+// From its making to the end of its function, or to its successful stop, a
+// scope counts among the active.
+type scope struct {
+	e       *Executor
+	key     <-chan struct{}
+	ctx     context.Context
+	members *task // through extra.scopeNext
+	runs    []run
+	dead    bool // empty, and out of e.scopes
+	stop    func() bool
+}
+
+// A run is entries of a segment that follow one another.
+type run struct {
+	s      *segment
+	lo, hi int
+}
+
+// scopeOfLocked returns the scope of the tasks whose context is ctx, with that
+// Done channel.
+func (e *Executor) scopeOfLocked(ctx context.Context, done <-chan struct{}) *scope {
+	sc := e.recent
+	if sc != nil && !sc.dead && sc.key == done {
+		return sc
+	}
+	e.restScopeLocked()
+	sc = e.scopes[done]
+	if sc == nil {
+		sc = &scope{e: e, key: done}
+		e.scopes[done] = sc
+		if done != nil {
+			sc.ctx = ctx
+			e.active.Add(1)
+			e.later.starts = append(e.later.starts, sc)
+			e.later.any = true
+		}
+	}
+	e.recent = sc
+	return sc
+}
+
+// restScopeLocked ends the scope that was used last, if it is empty. It is kept
+// while there are workers, which often run empty and are given more.
+func (e *Executor) restScopeLocked() {
+	sc := e.recent
+	e.recent = nil
+	if sc != nil {
+		e.endEmptyLocked(sc)
+	}
+}
+
+// enrollLocked notes the place of a plain task that was queued. One that a
+// worker is about to come for is loose, and may never need it.
+func (e *Executor) enrollLocked(t *task, s *segment, at int, done <-chan struct{}) {
+	if e.loose == nil && e.freeLocked() && e.queue.open == nil && e.resumed.front == nil && e.queue.levels.len() == 1 && e.queue.recent.live == 1 {
+		e.loose, e.looseDone = t, done
+		return
+	}
+	e.tieLocked()
+	e.scopeOfLocked(t.ctx, done).enroll(s, at)
+}
+
+// tieLocked enrolls the loose task, which is still queued.
+func (e *Executor) tieLocked() {
+	t := e.loose
+	if t == nil {
+		return
+	}
+	e.loose = nil
+	if s, at := e.queue.byPriority[t.spec.priority].find(t.place); s != nil {
+		e.scopeOfLocked(t.ctx, e.looseDone).enroll(s, at)
+	}
+}
+
+func (sc *scope) enroll(s *segment, at int) {
+	if n := len(sc.runs); n > 0 {
+		last := &sc.runs[n-1]
+		if last.s == s {
+			if last.hi == at {
+				last.hi++
+			} else {
+				sc.runs = append(sc.runs, run{s, at, at + 1})
+			}
+			return
+		}
+	}
+	sc.runs = append(sc.runs, run{s, at, at + 1})
+	s.scopes = append(s.scopes, sc)
+}
+
+// leaveScopes ends what scopes know of a segment that has no task any more.
+func (s *segment) leaveScopes() {
+	for _, sc := range s.scopes {
+		sc.runs = slices.DeleteFunc(sc.runs, func(r run) bool { return r.s == s })
+		sc.e.endEmptyLocked(sc)
+	}
+	s.scopes = nil
+}
+
+// scopeLocked makes a waiting task, which is not a plain one in the queue, a
+// member of its scope, if it isn't yet.
+func (e *Executor) scopeLocked(t *task) {
+	x := t.extra()
+	if x.scope != nil {
+		return
+	}
+	sc := e.scopeOfLocked(t.ctx, x.done)
+	x.scope, x.scopeNext = sc, sc.members
+	if sc.members != nil {
+		sc.members.x.scopePrev = t
+	}
+	sc.members = t
+}
+
+// unscopeLocked takes t out of its scope, and ends an empty one.
+func (e *Executor) unscopeLocked(t *task) {
+	x := t.x
+	if x == nil || x.scope == nil {
+		return
+	}
+	sc := x.scope
+	if x.scopePrev != nil {
+		x.scopePrev.x.scopeNext = x.scopeNext
+	} else {
+		sc.members = x.scopeNext
+	}
+	if x.scopeNext != nil {
+		x.scopeNext.x.scopePrev = x.scopePrev
+	}
+	x.scope, x.scopePrev, x.scopeNext = nil, nil, nil
+	e.endEmptyLocked(sc)
+}
+
+// endEmptyLocked ends a scope in which no task waits, and which isn't kept.
+func (e *Executor) endEmptyLocked(sc *scope) {
+	if sc.members != nil || len(sc.runs) > 0 || sc.dead || sc == e.recent {
+		return
+	}
+	e.endScopeLocked(sc)
+	if sc.stop != nil {
+		e.later.stops = append(e.later.stops, sc)
+		e.later.any = true
+	}
+}
+
+func (e *Executor) endScopeLocked(sc *scope) {
+	sc.dead = true
+	delete(e.scopes, sc.key) // no other has the key before this
+	if e.recent == sc {
+		e.recent = nil
+	}
+}
+
+// start asks to be told of the context's end. The scope may have emptied
+// before; then it is for start to stop it, since nobody else could.
+func (sc *scope) start() {
+	stop := context.AfterFunc(sc.ctx, sc.sweep)
+	sc.e.mu.Lock()
+	dead := sc.dead
+	sc.stop = stop
+	sc.e.unlock()
+	if dead && stop() {
+		sc.e.leave()
+	}
+}
+
+// sweep cancels all tasks of a scope whose context has ended.
+func (sc *scope) sweep() {
+	e := sc.e
+	defer e.leave()
+	e.mu.Lock()
+	e.assignLocked()
+	e.recallLocked()
+	if sc.dead {
+		e.unlock()
+		return
+	}
+	e.endScopeLocked(sc)
+	out := sc.tasks(nil, func(*task) bool { return true })
+	slices.SortFunc(out, byID)
+	for _, t := range out {
+		e.leaveLocked(t)
+		e.totals.canceled++
+	}
+	e.dispatchLocked()
+	e.unlock()
+	e.cancelAll(out, nil)
+}
+
+// tasks appends the tasks of the scope that keep accepts. No segment is open.
+func (sc *scope) tasks(out []*task, keep func(*task) bool) []*task {
+	for t := sc.members; t != nil; t = t.x.scopeNext {
+		if keep(t) {
+			out = append(out, t)
+		}
+	}
+	for _, r := range sc.runs {
+		for i := max(r.lo, r.s.head); i < r.hi; i++ {
+			if t := r.s.entries[i].t; t != nil && keep(t) {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}
+
+// waitingLocked returns the waiting tasks that keep accepts, in the order of
+// submission.
+func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
+	e.recallLocked()
+	var out []*task
+	for _, sc := range e.scopes {
+		for t := sc.members; t != nil; t = t.x.scopeNext {
+			if keep(t) {
+				out = append(out, t)
+			}
+		}
+	}
+	for _, l := range e.queue.levels.items {
+		for _, s := range l.segments {
+			for _, x := range s.entries[s.head:s.n] {
+				if x.t != nil && x.t.plain() && keep(x.t) {
+					out = append(out, x.t)
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, byID)
+	return out
+}
+
+func byID(a, b *task) int { return cmp.Compare(a.id, b.id) }
