@@ -60,8 +60,7 @@ func (e *Executor) queuedLocked(t *task) bool {
 // plain reports whether nothing but a slot keeps t from starting, and nothing
 // needs to be done under the lock when it does.
 func (t *task) plain() bool {
-	b := t.batch()
-	return !t.spec.waits() && (b == nil || b.limit == 0 && !b.nested)
+	return t.batch() == nil && !t.spec.waits()
 }
 
 // publishLocked opens the segment that plain tasks are at the head of, unless

@@ -68,14 +68,14 @@ func (s *started) settled()                         {}
 // accepted or settled.
 func (e *Executor) submit(ctx context.Context, t *task, r runner, b *batch, sp *spec) {
 	t.runner, t.ctx, t.spec = r, ctx, sp
-	if b != nil {
+	if b != nil && (b.limit > 0 || b.nested) {
 		t.extra().batch = b
 	}
 	ended := ctx.Err() != nil
 	done := ctx.Done()
 	e.mu.Lock()
 	if ended || e.closed.Load() || e.limit > 0 {
-		e.submitUnlock(t, ended, done)
+		e.submitUnlock(t, b, ended, done)
 		return
 	}
 	t.id = e.nextID
@@ -85,7 +85,7 @@ func (e *Executor) submit(ctx context.Context, t *task, r runner, b *batch, sp *
 }
 
 // submitUnlock submits a task that may be refused, or blocked.
-func (e *Executor) submitUnlock(t *task, ended bool, done <-chan struct{}) {
+func (e *Executor) submitUnlock(t *task, b *batch, ended bool, done <-chan struct{}) {
 	var own *attempt
 	looked := false // for own, which is foreign code and only asked for where it matters
 	for {
@@ -113,7 +113,7 @@ func (e *Executor) submitUnlock(t *task, ended bool, done <-chan struct{}) {
 			e.totals.rejected++
 			e.settleUnlock(t, StateFailed, ErrQueueFull)
 		case full && !own.lasts():
-			e.blockUnlock(t, done)
+			e.blockUnlock(t, b, done)
 		default:
 			e.acceptLocked(t, done)
 			e.unlock()
@@ -160,7 +160,7 @@ func (s *spec) waits() bool {
 // blockUnlock makes t the last of the blocked Submits, and blocks until it is
 // accepted or settled. A task of another executor that calls it lends its
 // slot.
-func (e *Executor) blockUnlock(t *task, done <-chan struct{}) {
+func (e *Executor) blockUnlock(t *task, b *batch, done <-chan struct{}) {
 	e.recallLocked() // the next start has to look at who is blocked
 	admit := &admission{open: make(chan struct{})}
 	t.extra().admit = admit
@@ -171,7 +171,7 @@ func (e *Executor) blockUnlock(t *task, done <-chan struct{}) {
 		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
 	}
 	e.unlock()
-	if t.x.batch == nil || !t.x.batch.fed {
+	if b == nil || !b.fed {
 		l := attemptOf(t.ctx).newLease(nil)
 		l.begin()
 		defer l.end()

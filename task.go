@@ -50,7 +50,7 @@ func (t *task) has(f flags) bool { return t.flags&f != 0 }
 // positions belong to the heaps of those names and are 0 outside. All of it is
 // guarded by e.mu, as the last block of task.
 type extra struct {
-	batch      *batch // the group or map that it belongs to, or nil
+	batch      *batch          // the group or map that it belongs to, or nil
 	cur        *attempt        // the running or last attempt but the first
 	prev, next *task           // in the list that phase tells
 	done       <-chan struct{} // ctx.Done(), the key of its scope
@@ -151,7 +151,7 @@ func startsBefore(a, b *task) bool {
 	return a.id < b.id
 }
 
-// batch is the group or map that t belongs to, or nil.
+// batch is the group or map that t belongs to, if the queue has to know it.
 func (t *task) batch() *batch {
 	if t.x == nil {
 		return nil
