@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // A batch is what the tasks of one group or map have in common. The second
@@ -65,8 +66,11 @@ type Group struct {
 	cancel  context.CancelCauseFunc
 	collect bool
 
+	// pending is the tasks that have not settled. The one that makes it 0
+	// locks mu and tells; a Wait locks mu, registers, and then looks at it.
+	pending atomic.Int64
+
 	mu      sync.Mutex // a leaf
-	pending int        // tasks that have not settled
 	first   error
 	errs    []groupError  // all of them, under CollectErrors
 	idle    chan struct{} // made by a Wait, closed when pending gets 0
@@ -123,41 +127,44 @@ func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
 		applyTaskOptions(&own, opts)
 		sp = &own
 	}
-	g.mu.Lock()
-	g.pending++
-	g.mu.Unlock()
+	g.pending.Add(1)
 	t := &groupTask{g: g, fn: fn}
 	g.e.submit(g.ctx, &t.task, t, &g.batch, sp)
 }
 
 func (g *Group) settled(t *task) {
-	err := t.err
+	if t.err != nil {
+		g.failed(t)
+	}
+	if g.pending.Add(-1) > 0 {
+		return
+	}
 	g.mu.Lock()
-	g.pending--
-	failed := false
-	if err != nil {
-		if g.collect {
-			g.errs = append(g.errs, groupError{t.id, err})
-		} else if g.first == nil {
-			g.first = err
-			failed = true
-		}
-	}
-	var idle chan struct{}
-	var leases []*lease
-	if g.pending == 0 {
-		idle, g.idle = g.idle, nil
-		leases, g.leases = g.leases, nil
-	}
+	idle, leases := g.idle, g.leases
+	g.idle, g.leases = nil, nil
 	g.mu.Unlock()
-	if failed {
-		g.cancel(err)
-	}
 	for _, l := range leases {
 		l.resume()
 	}
 	if idle != nil {
 		close(idle)
+	}
+}
+
+// failed notes the error of a task. The first one cancels the others, unless
+// all are collected.
+func (g *Group) failed(t *task) {
+	g.mu.Lock()
+	first := g.first == nil && !g.collect
+	if first {
+		g.first = t.err
+	}
+	if g.collect {
+		g.errs = append(g.errs, groupError{t.id, t.err})
+	}
+	g.mu.Unlock()
+	if first {
+		g.cancel(t.err)
 	}
 }
 
@@ -171,7 +178,7 @@ func (g *Group) Wait() error {
 	g.mu.Lock()
 	var idle chan struct{}
 	l := g.newLease()
-	if g.pending > 0 {
+	if g.pending.Load() > 0 {
 		if l != nil {
 			g.leases = append(g.leases, l)
 		}
