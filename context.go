@@ -91,7 +91,7 @@ func (c *firstContext) Value(key any) any {
 	case attemptKey, ownKey:
 		return (*task)(c).attempt().Value(key)
 	case infoKey:
-		return (*task)(c).info(1)
+		return infoOf(c.spec, c.id, 1)
 	}
 	if c.first.Load() == nil && c.ctx.Err() == nil {
 		return c.ctx.Value(key)
@@ -100,7 +100,7 @@ func (c *firstContext) Value(key any) any {
 }
 
 // String describes the context for humans.
-func (c *firstContext) String() string { return (*task)(c).contextString() }
+func (c *firstContext) String() string { return contextString(c.ctx, c.id) }
 
 type realContext struct {
 	context.Context
@@ -220,7 +220,7 @@ func (a *attempt) Value(key any) any {
 	case attemptKey:
 		return a
 	case infoKey:
-		return a.t.info(a.number)
+		return infoOf(a.t.spec, a.t.id, a.number)
 	case ownKey:
 		if k.e == a.t.spec.e && !a.over.Load() {
 			return a
@@ -237,13 +237,13 @@ func (a *attempt) Value(key any) any {
 }
 
 // String describes the context for humans.
-func (a *attempt) String() string { return a.t.contextString() }
+func (a *attempt) String() string { return contextString(a.t.ctx, a.t.id) }
 
-func (t *task) contextString() string {
+func contextString(ctx context.Context, id uint64) string {
 	// Printing any other context would read what its methods guard.
-	parent := fmt.Sprintf("%T", t.ctx)
-	if s, ok := t.ctx.(fmt.Stringer); ok {
+	parent := fmt.Sprintf("%T", ctx)
+	if s, ok := ctx.(fmt.Stringer); ok {
 		parent = s.String()
 	}
-	return fmt.Sprintf("%s.WithTask(%d)", parent, t.id)
+	return fmt.Sprintf("%s.WithTask(%d)", parent, id)
 }

@@ -54,8 +54,7 @@ type Executor struct {
 	plain  int    // workers that run one
 
 	searching bool  // a worker is on its way to look for a task
-	loose     *task // plain, queued and in no scope, since one is
-	looseDone <-chan struct{}
+	loose     place // of a plain task that is queued and in no scope, since one is
 
 	queue   queue
 	resumed taskList // tasks and lenders that start before the queue
@@ -296,6 +295,11 @@ func (e *Executor) cancelAllLocked(running bool) ([]*task, []*attempt) {
 	}
 	for w := e.crew; running && w != nil; w = w.next {
 		t := w.t.Load()
+		if t == nil {
+			if t = e.weighRunningLocked(w); t == nil {
+				continue
+			}
+		}
 		if t.phase == phaseQueued && !e.adoptRunningLocked(t) {
 			continue
 		}

@@ -23,11 +23,12 @@ func (e *Executor) CheckInvariants() error {
 
 // A checker keeps the first violation, with the number of its invariant.
 type checker struct {
-	e      *Executor
-	seen   map[*task]string // where each task was found
-	counts [classes]int
-	active int64
-	err    error
+	e                   *Executor
+	seen                map[*task]string // where each task was found
+	counts              [classes]int
+	active              int64
+	light, lightBacklog int
+	err                 error
 }
 
 func (c *checker) check(ok bool, invariant int, format string, args ...any) {
@@ -53,6 +54,13 @@ func (c *checker) workers() {
 	for w := c.e.crew; w != nil; w = w.next {
 		n++
 		t := w.t.Load()
+		if t == nil { // a light one
+			plain++
+			busy++
+			c.light++
+			c.counts[classRunning]++
+			continue
+		}
 		if t.phase == phaseQueued {
 			plain++
 			busy++
@@ -71,7 +79,7 @@ func (c *checker) workers() {
 		}
 	}
 	c.check(plain == c.e.plain, 2, "%d workers with plain tasks, %d counted", plain, c.e.plain)
-	c.check(!c.e.searching && c.e.loose == nil, 3, "a worker that searches, or a loose task")
+	c.check(!c.e.searching && c.e.loose.s == nil, 3, "a worker that searches, or a loose task")
 	c.check(n == c.e.workers, 2, "%d workers, %d counted", n, c.e.workers)
 	c.check(c.e.telling == 0, 3, "%d slots are kept for those who wait", c.e.telling)
 	c.check(busy == c.e.busy, 2, "%d slots in use, %d counted", busy, c.e.busy)
@@ -93,13 +101,17 @@ func (c *checker) queues() {
 		for _, s := range l.segments {
 			for i, x := range s.entries {
 				t := x.t
-				if i < s.head || i >= s.n {
+				if i < s.head || i >= s.n || x == (entry{}) {
 					continue // which its worker may be about to empty
 				}
+				live++
 				if t == nil {
+					startable++
+					c.light++
+					c.lightBacklog++
+					c.counts[classQueued]++
 					continue
 				}
-				live++
 				startable++
 				c.find(t, "the queue", phaseQueued)
 				c.check(t.place == s.base+uint64(i), 1, "task %d is at %d, not at %d", t.id, s.base+uint64(i), t.place)
@@ -157,7 +169,9 @@ func (c *checker) scopes() {
 		}
 		for _, r := range sc.runs {
 			for i := max(r.lo, r.s.head); i < r.hi; i++ {
-				if t := r.s.entries[i].t; t != nil && t.plain() {
+				if r.s.entries[i].b != nil {
+					members++
+				} else if t := r.s.entries[i].t; t != nil && t.plain() {
 					members++
 					c.check(t.ctx.Done() == key, 13, "task %d is in the run of another scope", t.id)
 				}
@@ -191,7 +205,7 @@ func (c *checker) timers() {
 
 func (c *checker) books() {
 	e := c.e
-	backlog := 0
+	backlog := c.lightBacklog
 	places := make(map[*batch]int)
 	for t := range c.seen {
 		plain := c.seen[t] == "a worker, plain"
@@ -221,7 +235,7 @@ func (c *checker) books() {
 		c.check(c.counts[cl] == n, 1, "figure %d: %d found, %d counted", cl, c.counts[cl], n)
 	}
 	settled := e.totals.succeeded + e.claims - uint64(e.plain) + e.totals.failed + e.totals.canceled
-	c.check(e.totals.submitted == settled+uint64(len(c.seen)), 1, "%d submitted, %d settled, %d found", e.totals.submitted, settled, len(c.seen))
+	c.check(e.totals.submitted == settled+uint64(len(c.seen)+c.light), 1, "%d submitted, %d settled, %d found", e.totals.submitted, settled, len(c.seen))
 	c.check(c.active == e.active.Load(), 14, "%d active, %d accounted for", e.active.Load(), c.active)
 	c.check(e.later.any == false, 11, "something is left to be done later")
 }

@@ -16,13 +16,25 @@ type batch struct {
 	spec   *spec
 	owner  *attempt // of the task that it was made in, whose slot its waits lend
 	nested bool     // that is a task of e
-	fed    bool     // its Submits come from a goroutine of its own, not the owner's
+	source source   // of its light tasks; nil if it can't have any
+	ctx    context.Context
+	done   <-chan struct{} // ctx.Done()
+	fed    bool            // its Submits come from a goroutine of its own, not the owner's
 
 	limit   int // MaxConcurrency, or 0
 	used    int // places that are taken
 	gated   indexed[*task]
 	queued  indexed[*task] // the queued ones once more, if nested
 	waiting []*boost       // of the waits for it
+}
+
+// setContext gives b the context of its tasks, and the source of light ones
+// where they can be.
+func (b *batch) setContext(ctx context.Context, s source) {
+	b.ctx, b.done = ctx, ctx.Done()
+	if !b.nested && b.limit == 0 && !b.spec.waits() && b.spec.timeout == 0 {
+		b.source = s
+	}
 }
 
 func (b *batch) init(ctx context.Context, e *Executor, bs *batchSpec) {
@@ -62,7 +74,6 @@ func (e *Executor) groupSpec(name string, opts []GroupOption) *batchSpec {
 // concurrent use, by its own tasks as well.
 type Group struct {
 	batch
-	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	collect bool
 
@@ -70,11 +81,11 @@ type Group struct {
 	// locks mu and tells; a Wait locks mu, registers, and then looks at it.
 	pending atomic.Int64
 
-	mu      sync.Mutex // a leaf
-	first   error
-	errs    []groupError  // all of them, under CollectErrors
-	idle    chan struct{} // made by a Wait, closed when pending gets 0
-	leases  []*lease      // of the Waits, which that ends
+	mu     sync.Mutex // a leaf
+	first  error
+	errs   []groupError  // all of them, under CollectErrors
+	idle   chan struct{} // made by a Wait, closed when pending gets 0
+	leases []*lease      // of the Waits, which that ends
 }
 
 type groupError struct {
@@ -94,7 +105,9 @@ func NewGroup(ctx context.Context, e *Executor, opts ...GroupOption) *Group {
 	bs := e.groupSpec("NewGroup", opts)
 	g := &Group{collect: bs.collect}
 	g.batch.init(ctx, e, bs)
-	g.ctx, g.cancel = context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	g.cancel = cancel
+	g.setContext(ctx, g)
 	return g
 }
 
@@ -128,14 +141,29 @@ func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
 		sp = &own
 	}
 	g.pending.Add(1)
+	if len(opts) == 0 && g.source != nil && g.e.submitLight(&g.batch, light{fn: fn}) {
+		return
+	}
 	t := &groupTask{g: g, fn: fn}
 	g.e.submit(g.ctx, &t.task, t, &g.batch, sp)
+}
+
+func (g *Group) call(ctx context.Context, l *light) error { return l.fn(ctx) }
+func (g *Group) succeeded(int)                            { g.oneLess() }
+func (g *Group) heavy(l *light) (*task, runner) {
+	t := &groupTask{g: g, fn: l.fn}
+	return &t.task, t
 }
 
 func (g *Group) settled(t *task) {
 	if t.err != nil {
 		g.failed(t)
 	}
+	g.oneLess()
+}
+
+// oneLess counts a settled task.
+func (g *Group) oneLess() {
 	if g.pending.Add(-1) > 0 {
 		return
 	}

@@ -70,13 +70,13 @@ func TaskFrom(ctx context.Context) (TaskInfo, bool) {
 	return *info, true
 }
 
-func (t *task) info(attempt int) *TaskInfo {
+func infoOf(s *spec, id uint64, attempt int) *TaskInfo {
 	return &TaskInfo{
-		ID:       t.id,
-		Name:     t.spec.name,
-		Executor: t.spec.e.name,
+		ID:       id,
+		Name:     s.name,
+		Executor: s.e.name,
 		Attempt:  attempt,
-		Priority: t.spec.priority,
+		Priority: s.priority,
 	}
 }
 

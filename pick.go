@@ -5,18 +5,11 @@ package antflow
 
 // enqueueLocked makes a new t a queued task; done is its context's.
 func (e *Executor) enqueueLocked(t *task, done <-chan struct{}) {
-	if top := e.queue.levels.top(); top != nil && (t.spec.priority > top.priority || e.queue.levels.len() > 1) {
-		e.assignLocked() // it may overtake one of those
-		if o := e.queue.openLevel; o != nil && t.spec.priority > o.priority {
-			e.recallLocked()
-		}
-	}
+	l := e.levelLocked(t.spec.priority)
 	e.moveLocked(t, phaseQueued)
-	s, at := e.queue.level(t.spec.priority).push(t)
+	s, at := l.push(t)
 	if t.plain() {
-		if done != nil {
-			e.enrollLocked(t, s, at, done)
-		}
+		e.enrollLocked(l, s, at, t.ctx, done)
 		return
 	}
 	if b := t.batch(); b != nil && b.nested {
@@ -24,6 +17,30 @@ func (e *Executor) enqueueLocked(t *task, done <-chan struct{}) {
 	}
 	t.extra().done = done
 	e.scopeLocked(t)
+}
+
+// enqueueLightLocked queues a light task.
+func (e *Executor) enqueueLightLocked(b *batch, x light) {
+	l := e.levelLocked(b.spec.priority)
+	e.counts[classQueued]++
+	s, at := l.pushEntry(entry{b: b})
+	if s.lights == nil {
+		s.lights = make([]light, len(s.entries))
+	}
+	s.lights[at] = x
+	e.enrollLocked(l, s, at, b.ctx, b.done)
+}
+
+// levelLocked returns the level for a task that is to be queued.
+func (e *Executor) levelLocked(priority int) *level {
+	q := &e.queue
+	if top := q.levels.top(); top != nil && (priority > top.priority || q.levels.len() > 1) {
+		e.assignLocked() // it may overtake one of those
+		if o := q.openLevel; o != nil && priority > o.priority {
+			e.recallLocked()
+		}
+	}
+	return q.level(priority)
 }
 
 // requeueLocked makes t, back from its gate, a queued task at its old place in
@@ -77,7 +94,7 @@ func (e *Executor) publishLocked() {
 	limit := s.n
 	if s.mixed {
 		for limit = s.head; limit < s.n; limit++ {
-			if t := s.entries[limit].t; t == nil || !t.plain() {
+			if !s.entries[limit].plain() {
 				break
 			}
 		}
@@ -145,30 +162,31 @@ func (e *Executor) returnLocked() {
 }
 
 // pickLocked gives slots to the tasks next in order until one needs a worker,
-// and returns that one; nil when no slot is free or nothing could start.
+// and returns that one; false when no slot is free or nothing could start.
 //
 // It is what makes the executor work-conserving: every section that frees a
 // slot or makes a task startable ends with it or with dispatchLocked.
-func (e *Executor) pickLocked() *task {
+func (e *Executor) pickLocked() (job, bool) {
 	for {
 		e.returnLocked()
 		if e.busy >= e.max {
-			return nil
+			return job{}, false
 		}
 		t := e.resumed.front
 		if t != nil {
 			e.resumed.remove(t)
 		} else {
 			if !e.freeLocked() {
-				return nil
+				return job{}, false
 			}
-			plain := false
-			if t, plain = e.takeLocked(); t == nil || plain {
-				return t
+			j, plain, ok := e.takeLocked()
+			if !ok || plain {
+				return j, ok
 			}
+			t = j.t
 		}
 		if e.advanceLocked(t) {
-			return t
+			return job{t: t}, true
 		}
 	}
 }
@@ -181,46 +199,83 @@ func (e *Executor) assignLocked() {
 	if e.busy >= e.max || e.queue.levels.len() == 0 && e.resumed.front == nil {
 		return
 	}
-	for t := e.pickLocked(); t != nil; t = e.pickLocked() {
+	for {
+		j, ok := e.pickLocked()
+		if !ok {
+			return
+		}
 		w := new(worker)
-		e.hireLocked(w, t)
+		e.hireLocked(w, j)
 		go e.work(w)
 	}
 }
 
 // takeLocked takes the queued task to start next out of the queue. A plain one
 // has its slot then.
-func (e *Executor) takeLocked() (t *task, plain bool) {
+func (e *Executor) takeLocked() (j job, plain, ok bool) {
 	if s := e.queue.open; s != nil {
-		if t := s.claim(); t != nil {
-			e.claimedLocked(t)
-			return t, true
+		if j, ok := s.claim(); ok {
+			e.claimedLocked(s)
+			return j, true, true
 		}
 		e.recallLocked()
 	}
-	t = e.firstQueuedLocked()
-	if t == nil || !t.plain() {
-		if t != nil {
-			e.dequeueLocked(t)
+	t := e.boostedLocked()
+	if t == nil {
+		l := e.queue.levels.top()
+		if l == nil {
+			return job{}, false, false
 		}
-		return t, false
+		s, b := l.front(), l.back.top()
+		switch {
+		case s == nil || b != nil && b.id < s.headID():
+			t = b
+		case s.entries[s.head].plain():
+			j := s.take(s.head)
+			s.head++
+			l.live--
+			e.startedPlainLocked(s)
+			e.queue.dropEmpty(l)
+			e.admitLocked()
+			e.publishLocked()
+			return j, true, true
+		default:
+			t = s.entries[s.head].t
+		}
+	}
+	if !t.plain() {
+		e.dequeueLocked(t)
+		return job{t: t}, false, true
 	}
 	e.queue.remove(t)
+	e.startedPlainLocked(nil)
+	e.admitLocked()
+	return job{t: t}, true, true
+}
+
+// headID is the ID of the first task.
+func (s *segment) headID() uint64 {
+	if s.entries[s.head].b != nil {
+		return s.lights[s.head].id
+	}
+	return s.entries[s.head].t.id
+}
+
+// startedPlainLocked books a plain task that was taken under the lock.
+func (e *Executor) startedPlainLocked(s *segment) {
 	e.counts[classQueued]--
 	e.backlog--
 	e.claims++
-	e.claimedLocked(t)
-	e.admitLocked()
-	e.publishLocked()
-	return t, true
+	e.claimedLocked(s)
 }
 
-// claimedLocked gives a slot to a plain task that was taken out of the queue.
-func (e *Executor) claimedLocked(t *task) {
+// claimedLocked gives a slot to a plain task that was taken out of the queue,
+// from that segment. If that has a loose one it was the first there.
+func (e *Executor) claimedLocked(s *segment) {
 	e.busy++
 	e.plain++
-	if e.loose == t {
-		e.loose = nil
+	if s != nil && e.loose.s == s {
+		e.loose = place{}
 	}
 }
 
@@ -238,9 +293,9 @@ func (e *Executor) adoptLocked(t *task) {
 // freeLocked reports whether a slot is free for a queued task.
 func (e *Executor) freeLocked() bool { return e.busy+e.telling < e.max }
 
-// firstQueuedLocked is the queued task to start next: one that a blocked task
-// waits for, those of the latest wait first; else the first of the queue.
-func (e *Executor) firstQueuedLocked() *task {
+// boostedLocked is the queued task to start before all others, since a blocked
+// task waits for it, those of the latest wait first; or nil.
+func (e *Executor) boostedLocked() *task {
 	for e.boosts.len() > 0 {
 		b := e.boosts.top()
 		if t := b.first(e); t != nil {
@@ -248,7 +303,7 @@ func (e *Executor) firstQueuedLocked() *task {
 		}
 		e.boosts.remove(b)
 	}
-	return e.queue.first()
+	return nil
 }
 
 // dispatchLocked gives slots to those that return, and has a worker come for

@@ -10,10 +10,15 @@ import (
 // submission. All of it is guarded by Executor.mu, but for the open segment.
 
 // An entry is a queued task's place; without one it is empty, since its task
-// was canceled or taken.
+// was canceled or taken. A light task lies in segment.lights.
 type entry struct {
 	t *task
+	b *batch // of a light task
 }
+
+// plain reports whether nothing but a slot keeps the task from starting, and
+// nothing needs to be done under the lock when it does.
+func (x entry) plain() bool { return x.b != nil || x.t != nil && x.t.plain() }
 
 // A segment is a stretch of a level's queue. One segment of an executor at a
 // time is open, and workers then take its entries without the lock:
@@ -31,6 +36,7 @@ type segment struct {
 	head    int      // the entries before it are taken or were empty
 	n       int      // entries in use
 	entries []entry  // never replaced, so that workers may read it
+	lights  []light  // made with the first
 	mixed   bool     // some are not plain, or empty
 	scopes  []*scope // that have runs in it
 }
@@ -41,20 +47,42 @@ const (
 	mostSegment  = 256
 )
 
-// claim takes the next entry of an open segment, or returns nil. It needs no
+// claim takes the next task of an open segment, if there is one. It needs no
 // lock. The writes to the entry happened before the segment was opened.
-func (s *segment) claim() *task {
+func (s *segment) claim() (job, bool) {
 	if s == nil {
-		return nil
+		return job{}, false
 	}
 	v := s.word.Add(1)
 	at := uint32(v) - 1
 	if at >= uint32(v>>32) {
-		return nil
+		return job{}, false
 	}
-	t := s.entries[at].t
-	s.entries[at] = entry{} // nothing keeps what is done
-	return t
+	return s.take(int(at)), true
+}
+
+// take empties an entry: nothing keeps what is done.
+func (s *segment) take(at int) job {
+	x := s.entries[at]
+	s.entries[at] = entry{}
+	if x.b == nil {
+		return job{t: x.t}
+	}
+	j := job{b: x.b, l: s.lights[at]}
+	s.lights[at] = light{}
+	return j
+}
+
+// weigh makes a light entry one of a task, and returns that. The segment is
+// closed.
+func (s *segment) weigh(at int) *task {
+	if s.entries[at].b != nil {
+		j := s.take(at)
+		t := j.b.weigh(&j.l)
+		t.phase, t.place = phaseQueued, s.base+uint64(at)
+		s.entries[at].t = t
+	}
+	return s.entries[at].t
 }
 
 // A level holds the queued tasks of one priority. New tasks come in order and
@@ -72,6 +100,11 @@ func (l *level) empty() bool { return l.live == 0 && l.back.len() == 0 }
 
 // push queues t behind all others and returns where.
 func (l *level) push(t *task) (*segment, int) {
+	t.place = l.tail
+	return l.pushEntry(entry{t: t})
+}
+
+func (l *level) pushEntry(x entry) (*segment, int) {
 	var s *segment
 	size := leastSegment
 	if n := len(l.segments); n > 0 {
@@ -84,11 +117,10 @@ func (l *level) push(t *task) (*segment, int) {
 	}
 	at := s.n
 	s.n++
-	s.entries[at].t = t
-	if !t.plain() {
+	s.entries[at] = x
+	if !x.plain() {
 		s.mixed = true
 	}
-	t.place = l.tail
 	l.tail++
 	l.live++
 	return s, at
@@ -121,7 +153,7 @@ func (l *level) find(place uint64) (*segment, int) {
 func (l *level) front() *segment {
 	for len(l.segments) > 0 {
 		s := l.segments[0]
-		for s.head < s.n && s.entries[s.head].t == nil {
+		for s.head < s.n && s.entries[s.head] == (entry{}) {
 			s.head++
 		}
 		if s.head < s.n {
@@ -135,19 +167,6 @@ func (l *level) front() *segment {
 		l.segments = l.segments[1:]
 	}
 	return nil
-}
-
-// first returns the task to start next, or nil.
-func (l *level) first() *task {
-	var f *task
-	if s := l.front(); s != nil {
-		f = s.entries[s.head].t
-	}
-	b := l.back.top()
-	if f == nil || b != nil && startsBefore(b, f) {
-		return b
-	}
-	return f
 }
 
 // A queue orders levels by priority.
@@ -226,7 +245,7 @@ func (l *level) shrink(s *segment) {
 		return
 	}
 	for _, x := range s.entries[s.head:] {
-		if x.t != nil {
+		if x != (entry{}) {
 			return
 		}
 	}
@@ -249,12 +268,4 @@ func (q *queue) dropEmpty(l *level) {
 			q.recent = nil
 		}
 	}
-}
-
-// first returns the task to start next, or nil.
-func (q *queue) first() *task {
-	if l := q.levels.top(); l != nil {
-		return l.first()
-	}
-	return nil
 }

@@ -67,26 +67,34 @@ func (e *Executor) restScopeLocked() {
 	}
 }
 
+// A place is an entry of a segment, and what is to be known of the context of
+// its task.
+type place struct {
+	s    *segment
+	at   int
+	ctx  context.Context
+	done <-chan struct{}
+}
+
 // enrollLocked notes the place of a plain task that was queued. One that a
 // worker is about to come for is loose, and may never need it.
-func (e *Executor) enrollLocked(t *task, s *segment, at int, done <-chan struct{}) {
-	if e.loose == nil && e.freeLocked() && e.queue.open == nil && e.resumed.front == nil && e.queue.levels.len() == 1 && e.queue.recent.live == 1 {
-		e.loose, e.looseDone = t, done
+func (e *Executor) enrollLocked(l *level, s *segment, at int, ctx context.Context, done <-chan struct{}) {
+	if done == nil {
+		return
+	}
+	if e.loose.s == nil && l.live == 1 && e.freeLocked() && e.queue.open == nil && e.resumed.front == nil && e.queue.levels.len() == 1 {
+		e.loose = place{s, at, ctx, done}
 		return
 	}
 	e.tieLocked()
-	e.scopeOfLocked(t.ctx, done).enroll(s, at)
+	e.scopeOfLocked(ctx, done).enroll(s, at)
 }
 
 // tieLocked enrolls the loose task, which is still queued.
 func (e *Executor) tieLocked() {
-	t := e.loose
-	if t == nil {
-		return
-	}
-	e.loose = nil
-	if s, at := e.queue.byPriority[t.spec.priority].find(t.place); s != nil {
-		e.scopeOfLocked(t.ctx, e.looseDone).enroll(s, at)
+	if p := e.loose; p.s != nil {
+		e.loose = place{}
+		e.scopeOfLocked(p.ctx, p.done).enroll(p.s, p.at)
 	}
 }
 
@@ -214,7 +222,7 @@ func (sc *scope) tasks(out []*task, keep func(*task) bool) []*task {
 	}
 	for _, r := range sc.runs {
 		for i := max(r.lo, r.s.head); i < r.hi; i++ {
-			if t := r.s.entries[i].t; t != nil && keep(t) {
+			if t := r.s.weigh(i); t != nil && keep(t) {
 				out = append(out, t)
 			}
 		}
@@ -236,9 +244,12 @@ func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
 	}
 	for _, l := range e.queue.levels.items {
 		for _, s := range l.segments {
-			for _, x := range s.entries[s.head:s.n] {
-				if x.t != nil && x.t.plain() && keep(x.t) {
-					out = append(out, x.t)
+			for i := s.head; i < s.n; i++ {
+				if !s.entries[i].plain() {
+					continue
+				}
+				if t := s.weigh(i); keep(t) {
+					out = append(out, t)
 				}
 			}
 		}

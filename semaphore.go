@@ -180,7 +180,7 @@ func (e *Executor) tryPermit(w *worker) *task {
 		t.flags |= hasPermit
 		ln.pending = t
 		if e.advanceLocked(t) {
-			w.takeLocked(e, t)
+			w.takeLocked(e, job{t: t})
 			return nil
 		}
 	}

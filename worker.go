@@ -16,10 +16,12 @@ import (
 // goroutine with runtime.Goexit in any of the steps; another goroutine then
 // goes on from the same state.
 type worker struct {
-	t          atomic.Pointer[task] // written by the worker itself
+	t          atomic.Pointer[task]   // nil while it runs a light one
+	strand     atomic.Pointer[strand] // that its light tasks have their contexts of
 	prev, next *worker
 
 	// The rest is the worker's own.
+	job    job
 	step   step
 	exited bool     // the user code of this step ended the goroutine
 	told   bool     // it is retired until those who wait for its task are told
@@ -32,13 +34,14 @@ type worker struct {
 type step uint8
 
 const (
-	stepSearch  step = iota // look for a task
-	stepPlain               // run plain tasks, one after the other
-	stepAcquire             // try for the permit
-	stepRun                 // call the task's function
-	stepDecide              // ask RetryIf and Backoff
-	stepFinish              // give the slot up, then settle or wait for the retry
-	stepRetire              // nothing
+	stepSearch      step = iota // look for a task
+	stepPlain                   // run plain tasks, one after the other
+	stepFinishLight             // give the slot of a light task up
+	stepAcquire                 // try for the permit
+	stepRun                     // call the task's function
+	stepDecide                  // ask RetryIf and Backoff
+	stepFinish                  // give the slot up, then settle or wait for the retry
+	stepRetire                  // nothing
 )
 
 // An ending is how an attempt went.
@@ -52,8 +55,8 @@ type ending struct {
 }
 
 // hireLocked puts w into the crew, with its first task.
-func (e *Executor) hireLocked(w *worker, t *task) {
-	w.takeLocked(e, t)
+func (e *Executor) hireLocked(w *worker, j job) {
+	w.takeLocked(e, j)
 	w.next = e.crew
 	if w.next != nil {
 		w.next.prev = w
@@ -63,32 +66,39 @@ func (e *Executor) hireLocked(w *worker, t *task) {
 }
 
 // takeLocked gives w its next task.
-func (w *worker) takeLocked(e *Executor, t *task) {
-	w.t.Store(t)
+func (w *worker) takeLocked(e *Executor, j job) {
+	w.begin(j)
 	w.again = nil
-	if t.x != nil {
-		w.again = t.x.cur
-	}
-	switch t.phase {
-	case phaseQueued:
+	switch t := j.t; {
+	case t == nil || t.phase == phaseQueued:
 		w.step = stepPlain
 		w.open = e.queue.open
-	case phaseTrying:
+	case t.phase == phaseTrying:
 		w.step = stepAcquire
 	default:
 		w.step = stepRun
+		if t.x != nil {
+			w.again = t.x.cur
+		}
 	}
-	if e.loose != nil {
-		e.tieLocked()
-	}
+	e.tieLocked()
 	e.dispatchLocked()
+}
+
+// begin makes j the job of w.
+func (w *worker) begin(j job) {
+	w.job = j
+	w.t.Store(j.t)
+	if j.t != nil && w.strand.Load() != nil {
+		w.strand.Store(nil)
+	}
 }
 
 // nextLocked gives w, whose slot is free again, the task to go on with. When
 // there is none it leaves the crew, to search for some time if nobody does.
 func (e *Executor) nextLocked(w *worker) {
-	if t := e.pickLocked(); t != nil {
-		w.takeLocked(e, t)
+	if j, ok := e.pickLocked(); ok {
+		w.takeLocked(e, j)
 		return
 	}
 	e.tieLocked()
@@ -103,7 +113,8 @@ func (e *Executor) nextLocked(w *worker) {
 
 // leaveCrewLocked takes w out of the crew.
 func (e *Executor) leaveCrewLocked(w *worker) {
-	w.t.Store(nil)
+	w.begin(job{})
+	w.strand.Store(nil)
 	w.step = stepRetire
 	e.workers--
 	if w.prev != nil {
@@ -130,9 +141,8 @@ func (e *Executor) search(w *worker) bool {
 		e.mu.Lock()
 		e.news.Store(false)
 		e.searching = false
-		t := e.pickLocked()
-		if t != nil {
-			e.hireLocked(w, t)
+		if j, ok := e.pickLocked(); ok {
+			e.hireLocked(w, j)
 			e.unlock()
 			return true
 		}
@@ -172,9 +182,9 @@ func (e *Executor) rehire(w *worker) {
 		e.telling--
 	}
 	w.told, w.slot = false, false
-	if t := e.pickLocked(); t != nil {
+	if j, ok := e.pickLocked(); ok {
 		e.active.Add(-1)
-		e.hireLocked(w, t)
+		e.hireLocked(w, j)
 	} else if e.tieLocked(); !e.searching {
 		e.active.Add(-1)
 		e.searching = true
@@ -202,6 +212,8 @@ func (e *Executor) work(w *worker) {
 			}
 		case stepPlain:
 			callbacks = e.runPlain(w)
+		case stepFinishLight:
+			e.finishLight(w)
 		case stepAcquire:
 			settled = e.tryPermit(w)
 		case stepRun:
@@ -240,6 +252,7 @@ func (e *Executor) work(w *worker) {
 func (e *Executor) runPlain(w *worker) (callbacks []func()) {
 	if w.exited {
 		w.exited = false
+		w.weigh(e)
 		w.end = ending{err: ErrGoexit, crashed: true}
 		w.t.Load().attempt()
 		w.over()
@@ -250,6 +263,7 @@ func (e *Executor) runPlain(w *worker) (callbacks []func()) {
 		return nil
 	})
 	if err != nil {
+		w.weigh(e)
 		w.end = ending{err: err, crashed: true}
 		w.t.Load().attempt()
 		w.over()
@@ -258,7 +272,14 @@ func (e *Executor) runPlain(w *worker) (callbacks []func()) {
 }
 
 func (e *Executor) runEach(w *worker) []func() {
-	for t := w.t.Load(); ; {
+	for {
+		t := w.job.t
+		if t == nil {
+			if !e.runLight(w) {
+				return nil
+			}
+			continue
+		}
 		// What CancelRunning misses, since w has taken its next task but not
 		// said so, it finds here.
 		if t.first.Load() != nil || t.spec.timeout > 0 || t.ctx.Err() != nil || e.halted.Load() {
@@ -276,18 +297,17 @@ func (e *Executor) runEach(w *worker) []func() {
 		// Nobody can ask anything of the attempt any more. To take the next
 		// task is to have finished this one, for the books; so it comes before
 		// anybody is told.
-		next := w.open.claim()
-		if next == nil {
+		next, ok := w.open.claim()
+		if !ok {
 			w.end = ending{}
 			w.step = stepFinish
 			return nil
 		}
-		w.t.Store(next)
+		w.begin(next)
 		t.publish(StateSucceeded, nil)
 		if callbacks := t.notify(); len(callbacks) > 0 {
 			return callbacks
 		}
-		t = next
 	}
 }
 

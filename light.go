@@ -1,0 +1,249 @@
+package antflow
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// A light task is one of a group or a map that needs nothing yet but to be
+// called: nobody has a future of it, and its function may never look at its
+// context. It is a place in the queue and no more. It becomes a task of its own
+// as soon as somebody wants anything of it: when it fails, when it waits, when
+// it is canceled, when a context is derived from its own.
+type light struct {
+	fn    func(context.Context) error // a group's
+	id    uint64
+	index int // a map's
+}
+
+// A source is the typed side of a batch with light tasks.
+type source interface {
+	// call calls the function of a light task.
+	call(ctx context.Context, l *light) error
+	// succeeded is called once the books have it that the light task of that
+	// index did, outside locks.
+	succeeded(index int)
+	// heavy makes a task of l.
+	heavy(l *light) (*task, runner)
+}
+
+// A job is what a worker takes out of the queue: a task, or a light one.
+type job struct {
+	t *task
+	b *batch // of the light one
+	l light
+}
+
+// A strand is the contexts of light tasks of one batch that a worker runs one
+// after the other, so that they need few allocations. A context is that of
+// cur's attempt while it is there; the worker takes it away, or somebody who
+// wants the task exchanges it for weighed. So, as for closedAttempt, a worker
+// that took it away knows that nobody wants anything.
+type strand struct {
+	b        *batch
+	w        *worker
+	cur      atomic.Pointer[lightContext]
+	used     int
+	contexts [32]lightContext
+}
+
+// weighed stands for a light task that was made a task of its own.
+var weighed = new(lightContext)
+
+// A lightContext is the context of a light task's attempt.
+type lightContext struct {
+	s  *strand
+	t  atomic.Pointer[task] // the light task as its own, once it is
+	id uint64
+}
+
+// context begins the attempt of w's light task.
+func (w *worker) context() *lightContext {
+	s := w.strand.Load()
+	if s == nil || s.b != w.job.b || s.used == len(s.contexts) {
+		s = &strand{b: w.job.b, w: w}
+		w.strand.Store(s)
+	}
+	c := &s.contexts[s.used]
+	s.used++
+	c.s, c.id = s, w.job.l.id
+	s.cur.Store(c)
+	return c
+}
+
+// task is the light task as a task of its own: the one that runs, or else what
+// is left of one that has succeeded.
+func (c *lightContext) task() *task {
+	if t := c.t.Load(); t != nil {
+		return t
+	}
+	e := c.s.b.e
+	e.mu.Lock()
+	defer e.unlock()
+	return e.weighLocked(c)
+}
+
+func (e *Executor) weighLocked(c *lightContext) *task {
+	if t := c.t.Load(); t != nil {
+		return t
+	}
+	s := c.s
+	var t *task
+	if s.cur.CompareAndSwap(c, weighed) {
+		t = s.b.weigh(&s.w.job.l)
+		t.word.Store(wordOf(StateRunning, 1))
+		t.first.Store(&attempt{t: t, number: 1})
+		e.plain--
+		e.claims--
+		e.counts[classRunning]++
+		t.phase = phaseRunning
+		s.w.t.Store(t)
+	} else {
+		t = &task{spec: s.b.spec, ctx: s.b.ctx, id: c.id, phase: phaseSettled}
+		t.word.Store(wordOf(StateSucceeded, 1))
+		t.first.Store(closedAttempt)
+	}
+	c.t.Store(t)
+	return t
+}
+
+// weighRunningLocked makes a task of the light one that w runs, if it does.
+func (e *Executor) weighRunningLocked(w *worker) *task {
+	s := w.strand.Load()
+	if s == nil {
+		return nil
+	}
+	c := s.cur.Load()
+	if c == nil || c == weighed {
+		return nil
+	}
+	if t := e.weighLocked(c); t.phase == phaseRunning {
+		return t
+	}
+	return nil
+}
+
+// weigh makes a task of a light one.
+func (b *batch) weigh(l *light) *task {
+	t, r := b.source.heavy(l)
+	t.runner, t.ctx, t.spec, t.id = r, b.ctx, b.spec, l.id
+	return t
+}
+
+// idle reports whether nobody ever asked for more than the values of the
+// context, which has not ended.
+func (c *lightContext) idle() bool {
+	return c.t.Load() == nil && c.s.cur.Load() == c && c.s.b.ctx.Err() == nil
+}
+
+func (c *lightContext) first() *firstContext { return (*firstContext)(c.task()) }
+
+// Deadline implements [context.Context].
+func (c *lightContext) Deadline() (time.Time, bool) {
+	if c.idle() {
+		return c.s.b.ctx.Deadline()
+	}
+	return c.first().Deadline()
+}
+
+// Done implements [context.Context].
+func (c *lightContext) Done() <-chan struct{} { return c.first().Done() }
+
+// Err implements [context.Context].
+func (c *lightContext) Err() error {
+	if c.idle() {
+		return nil
+	}
+	return c.first().Err()
+}
+
+// Value implements [context.Context].
+func (c *lightContext) Value(key any) any {
+	switch key.(type) {
+	case attemptKey, ownKey:
+	case infoKey:
+		return infoOf(c.s.b.spec, c.id, 1)
+	default:
+		if c.idle() {
+			return c.s.b.ctx.Value(key)
+		}
+	}
+	return c.first().Value(key)
+}
+
+// String describes the context for humans.
+func (c *lightContext) String() string { return contextString(c.s.b.ctx, c.id) }
+
+// submitLight queues a light task of b. It reports false, and has done
+// nothing, where that may take more: then it has to be a task of its own.
+func (e *Executor) submitLight(b *batch, l light) bool {
+	if b.ctx.Err() != nil {
+		return false
+	}
+	e.mu.Lock()
+	if e.closed.Load() || e.limit > 0 {
+		e.unlock()
+		return false
+	}
+	l.id = e.nextID
+	e.nextID++
+	e.totals.submitted++
+	e.backlog++
+	e.enqueueLightLocked(b, l)
+	e.dispatchLocked()
+	e.unlock()
+	return true
+}
+
+// runLight runs w's light task. True: it has succeeded, and w has the next
+// task.
+func (e *Executor) runLight(w *worker) bool {
+	b := w.job.b
+	c := w.context()
+	if b.ctx.Err() != nil || e.halted.Load() {
+		w.weigh(e)
+		w.adopt(e)
+		return false
+	}
+	err := b.source.call(c, &w.job.l)
+	if err != nil || !c.s.cur.CompareAndSwap(c, nil) {
+		w.weigh(e)
+		w.end = ending{err: err}
+		w.over()
+		return false
+	}
+	// As for any plain task: to take the next one is to have finished this.
+	next, ok := w.open.claim()
+	if !ok {
+		w.step = stepFinishLight
+		return false
+	}
+	done := w.job.l.index
+	w.begin(next)
+	b.source.succeeded(done)
+	return true
+}
+
+// weigh makes w's light task one of its own, if w has a light task.
+func (w *worker) weigh(e *Executor) {
+	if w.job.t != nil {
+		return
+	}
+	s := w.strand.Load()
+	e.mu.Lock()
+	t := e.weighLocked(&s.contexts[s.used-1])
+	e.unlock()
+	w.job = job{t: t}
+}
+
+// finishLight gives up the slot of a light task that has succeeded.
+func (e *Executor) finishLight(w *worker) {
+	b, done := w.job.b, w.job.l.index
+	e.mu.Lock()
+	e.plain--
+	e.busy--
+	e.nextLocked(w)
+	e.unlock()
+	b.source.succeeded(done)
+}
