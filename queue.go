@@ -32,6 +32,7 @@ func (x entry) plain() bool { return x.b != nil || x.t != nil && x.t.plain() }
 // else about the tasks of an open segment is, until they come to the lock.
 type segment struct {
 	word    atomic.Uint64
+	emptied atomic.Int32 // entries that were, at last by those who took them
 	base    uint64   // the place of the first entry
 	head    int      // the entries before it are taken or were empty
 	n       int      // entries in use
@@ -63,13 +64,13 @@ func (s *segment) claim() (job, bool) {
 
 // take empties an entry: nothing keeps what is done.
 func (s *segment) take(at int) job {
-	x := s.entries[at]
+	j := job{t: s.entries[at].t, b: s.entries[at].b}
 	s.entries[at] = entry{}
-	if x.b == nil {
-		return job{t: x.t}
+	if j.b != nil {
+		j.l = s.lights[at]
+		s.lights[at] = light{}
 	}
-	j := job{b: x.b, l: s.lights[at]}
-	s.lights[at] = light{}
+	s.emptied.Add(1)
 	return j
 }
 
@@ -78,6 +79,7 @@ func (s *segment) take(at int) job {
 func (s *segment) weigh(at int) *task {
 	if s.entries[at].b != nil {
 		j := s.take(at)
+		s.emptied.Add(-1)
 		t := j.b.weigh(&j.l)
 		t.phase, t.place = phaseQueued, s.base+uint64(at)
 		s.entries[at].t = t
@@ -88,6 +90,7 @@ func (s *segment) weigh(at int) *task {
 // A level holds the queued tasks of one priority. New tasks come in order and
 // go to the segments; those that come back to their place go to the heap.
 type level struct {
+	q        *queue
 	priority int
 	pos      int32
 	live     int        // queued tasks in the segments
@@ -112,7 +115,11 @@ func (l *level) pushEntry(x entry) (*segment, int) {
 		size = min(2*len(s.entries), mostSegment)
 	}
 	if s == nil || s.n == len(s.entries) {
-		s = &segment{base: l.tail, entries: make([]entry, size)}
+		if s = l.q.spare; s != nil && size == mostSegment {
+			s.base, l.q.spare = l.tail, nil
+		} else {
+			s = &segment{base: l.tail, entries: make([]entry, size)}
+		}
 		l.segments = append(l.segments, s)
 	}
 	at := s.n
@@ -165,8 +172,19 @@ func (l *level) front() *segment {
 		}
 		l.segments[0] = nil
 		l.segments = l.segments[1:]
+		l.q.keep(s)
 	}
 	return nil
+}
+
+// keep has a full segment used again. One that a worker took an entry from but
+// has not emptied it yet is left alone.
+func (q *queue) keep(s *segment) {
+	if s.n == mostSegment && int(s.emptied.Load()) == s.n {
+		s.head, s.n, s.mixed = 0, 0, false
+		s.emptied.Store(0)
+		q.spare = s
+	}
 }
 
 // A queue orders levels by priority.
@@ -176,6 +194,7 @@ type queue struct {
 	recent     *level   // the one used last
 	open       *segment // that workers take from without the lock, or nil
 	openLevel  *level   // its level
+	spare      *segment // a used-up one, for the next
 	start      uint64   // a place that no level has reached
 }
 
@@ -195,7 +214,7 @@ func (q *queue) level(priority int) *level {
 		l = q.byPriority[priority]
 	}
 	if l == nil {
-		l = &level{priority: priority, tail: q.start, back: taskHeap()}
+		l = &level{q: q, priority: priority, tail: q.start, back: taskHeap()}
 		q.byPriority[priority] = l
 	}
 	q.recent = l
@@ -226,7 +245,7 @@ func (q *queue) remove(t *task) {
 		l.back.remove(t)
 	} else {
 		s, at := l.find(t.place)
-		s.entries[at] = entry{}
+		s.take(at)
 		if at == s.head {
 			s.head++
 		} else {
