@@ -16,8 +16,7 @@ import (
 // came for; the feeder ends when the source lets it.
 type flow struct {
 	batch
-	parent context.Context // the caller's
-	ctx    context.Context // the tasks', which the consumer's leaving ends
+	parent context.Context // the caller's; the tasks' ends when the consumer leaves
 	cancel context.CancelCauseFunc
 	window int
 
@@ -26,13 +25,15 @@ type flow struct {
 
 	mu        sync.Mutex // a leaf
 	open      int        // inputs pulled and not closed
+	starved   bool       // the feeder waits for room
 	unsettled int        // of them, those whose task has not settled
 	complete  bool       // no input comes any more
 	exhausted bool       // since the source had no more
 	refused   bool       // since the executor takes no more
 	fault     *fault     // since the source did this
 	left      bool       // the consumer is gone
-	lease     *lease     // of the consumer's wait in progress
+	waits     bool       // the consumer waits for news
+	lease     *lease     // and lends a slot meanwhile
 }
 
 // A fault is how a source ended that did not return.
@@ -46,14 +47,16 @@ var (
 	flowSettled = plainError("the call has returned")
 )
 
-// init prepares a flow of the caller of ctx. Without options for it, the
+// init prepares a flow of the caller of ctx; s may be nil. Without options for it, the
 // window lets each worker have a few inputs ahead.
-func (f *flow) init(ctx context.Context, e *Executor, bs *batchSpec) {
+func (f *flow) init(ctx context.Context, e *Executor, bs *batchSpec, s source) {
 	f.batch.init(ctx, e, bs)
 	f.fed = true
 	bs.task.nonBlocking = false
 	f.parent = ctx
-	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	own, cancel := context.WithCancelCause(ctx)
+	f.cancel = cancel
+	f.setContext(own, s)
 	f.window = bs.window
 	if f.window == 0 {
 		f.window = max(64, 4*e.MaxWorkers())
@@ -100,32 +103,39 @@ func (f *flow) sourceEnded(ft *fault) bool {
 	return seen
 }
 
-// offer submits the task of a pulled input, and returns when the source may
-// go on; false when it must not. opened, if any, runs before anybody can see
-// the task.
-func (f *flow) offer(t *task, r runner, opened func()) bool {
-	f.mu.Lock()
+// openLocked counts a pulled input, or reports false when none is wanted any
+// more.
+func (f *flow) openLocked() bool {
 	if f.complete {
-		f.mu.Unlock()
 		return false
 	}
 	f.open++
 	f.unsettled++
-	if opened != nil {
-		opened()
-	}
-	f.mu.Unlock()
-	f.e.submit(f.ctx, t, r, &f.batch, f.spec)
+	return true
+}
+
+// closeLocked counts an input that was dealt with. True: the feeder waits for
+// that, to be signalled once the lock is released.
+func (f *flow) closeLocked() bool {
+	f.open--
+	starved := f.starved
+	f.starved = false
+	return starved
+}
+
+// awaitRoom returns when the source may go on; false when it must not.
+func (f *flow) awaitRoom() bool {
 	for {
 		f.mu.Lock()
 		complete, free := f.complete, f.open < f.window
+		f.starved = !complete && !free
 		f.mu.Unlock()
 		if complete || free {
 			return !complete
 		}
 		select {
 		case <-f.room:
-		case <-f.ctx.Done():
+		case <-f.done:
 			f.mu.Lock()
 			f.complete = true // before the source ends, which is not all of it
 			f.mu.Unlock()
@@ -134,12 +144,25 @@ func (f *flow) offer(t *task, r runner, opened func()) bool {
 	}
 }
 
+// offer submits the task of a pulled input, and returns when the source may
+// go on; false when it must not.
+func (f *flow) offer(t *task, r runner) bool {
+	f.mu.Lock()
+	ok := f.openLocked()
+	f.mu.Unlock()
+	if !ok {
+		return false
+	}
+	f.e.submit(f.ctx, t, r, &f.batch, f.spec)
+	return f.awaitRoom()
+}
+
 // taskSettledLocked counts a settled task. A task that a shut-down executor
 // did not accept is no item: it ends the flow.
 func (f *flow) taskSettledLocked(t *task) (item bool) {
 	f.unsettled--
 	if t.rejected && t.err == ErrShutdown {
-		f.open--
+		f.open-- // the feeder sees complete once its Submit returns
 		f.complete, f.refused = true, true
 		return false
 	}
@@ -209,7 +232,7 @@ func (f *flow) await(ctx context.Context, timeout time.Duration, readyLocked fun
 	f.letFeed()
 	l := f.newLease()
 	defer l.end()
-	defer f.readyOr(nil, func() bool { return false })
+	defer f.waited()
 	if f.readyOr(l, readyLocked) {
 		return true
 	}
@@ -256,15 +279,22 @@ func (f *flow) letFeed() {
 	}
 }
 
+// waited ends the consumer's interest in news.
+func (f *flow) waited() {
+	f.mu.Lock()
+	f.lease, f.waits = nil, false
+	f.mu.Unlock()
+}
+
 // readyOr reports what readyLocked says. While that is no, the next news
-// resume l.
+// resume l and wake the consumer.
 func (f *flow) readyOr(l *lease, readyLocked func() bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.lease = nil
+	f.lease, f.waits = nil, false
 	if readyLocked() {
 		return true
 	}
-	f.lease = l
+	f.lease, f.waits = l, true
 	return false
 }

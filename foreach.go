@@ -31,7 +31,7 @@ func ForEach[T any](ctx context.Context, e *Executor, inputs iter.Seq[T], fn fun
 		index := 0
 		for input := range inputs {
 			t := &eachTask[T]{r: r, index: index, input: input, fn: fn}
-			if !r.offer(&t.task, t, nil) {
+			if !r.offer(&t.task, t) {
 				return
 			}
 			index++
@@ -94,7 +94,7 @@ func (t *eachTask[T]) drop() {
 func newEachRun(ctx context.Context, e *Executor, name string, opts []GroupOption) *eachRun {
 	bs := e.groupSpec(name, opts)
 	r := &eachRun{collect: bs.collect}
-	r.flow.init(ctx, e, bs)
+	r.flow.init(ctx, e, bs, nil)
 	return r
 }
 
@@ -107,9 +107,7 @@ func (r *eachRun) taskSettled(t *task, index int) {
 	canceled, _ := t.err.(*cancelError)
 	r.mu.Lock()
 	item := r.taskSettledLocked(t)
-	if item {
-		r.open--
-	}
+	starved := item && r.closeLocked()
 	if t.err != nil {
 		r.failed = true
 	}
@@ -136,7 +134,9 @@ func (r *eachRun) taskSettled(t *task, index int) {
 		l, r.lease = r.lease, nil
 	}
 	r.mu.Unlock()
-	signal(r.room)
+	if starved {
+		signal(r.room)
+	}
 	if stop {
 		r.cancel(failure)
 	}

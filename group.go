@@ -141,17 +141,20 @@ func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
 		sp = &own
 	}
 	g.pending.Add(1)
-	if len(opts) == 0 && g.source != nil && g.e.submitLight(&g.batch, light{fn: fn}) {
+	if len(opts) == 0 && g.source != nil && g.e.submitLight(&g.batch, light{ref: groupFn(fn)}) {
 		return
 	}
 	t := &groupTask{g: g, fn: fn}
 	g.e.submit(g.ctx, &t.task, t, &g.batch, sp)
 }
 
-func (g *Group) call(ctx context.Context, l *light) error { return l.fn(ctx) }
-func (g *Group) succeeded(int)                            { g.oneLess() }
-func (g *Group) heavy(l *light) (*task, runner) {
-	t := &groupTask{g: g, fn: l.fn}
+// A function for [Group.Go], as the reference of a light task.
+type groupFn func(context.Context) error
+
+func (g *Group) call(ctx context.Context, ref any) error { return ref.(groupFn)(ctx) }
+func (g *Group) succeeded(any)                           { g.oneLess() }
+func (g *Group) heavy(ref any) (*task, runner) {
+	t := &groupTask{g: g, fn: ref.(groupFn)}
 	return &t.task, t
 }
 

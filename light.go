@@ -12,20 +12,18 @@ import (
 // as soon as somebody wants anything of it: when it fails, when it waits, when
 // it is canceled, when a context is derived from its own.
 type light struct {
-	fn    func(context.Context) error // a group's
-	id    uint64
-	index int // a map's
+	ref any // the source's: a pointer or a function, which need no allocation
+	id  uint64
 }
 
 // A source is the typed side of a batch with light tasks.
 type source interface {
 	// call calls the function of a light task.
-	call(ctx context.Context, l *light) error
-	// succeeded is called once the books have it that the light task of that
-	// index did, outside locks.
-	succeeded(index int)
-	// heavy makes a task of l.
-	heavy(l *light) (*task, runner)
+	call(ctx context.Context, ref any) error
+	// succeeded is called once the books have it that it did, outside locks.
+	succeeded(ref any)
+	// heavy makes a task of a light one.
+	heavy(ref any) (*task, runner)
 }
 
 // A job is what a worker takes out of the queue: a task, or a light one.
@@ -126,7 +124,7 @@ func (e *Executor) weighRunningLocked(w *worker) *task {
 
 // weigh makes a task of a light one.
 func (b *batch) weigh(l *light) *task {
-	t, r := b.source.heavy(l)
+	t, r := b.source.heavy(l.ref)
 	t.runner, t.ctx, t.spec, t.id = r, b.ctx, b.spec, l.id
 	return t
 }
@@ -206,7 +204,7 @@ func (e *Executor) runLight(w *worker) bool {
 		w.adopt(e)
 		return false
 	}
-	err := b.source.call(c, &w.job.l)
+	err := b.source.call(c, w.job.l.ref)
 	if err != nil || !c.s.cur.CompareAndSwap(c, nil) {
 		w.weigh(e)
 		w.end = ending{err: err}
@@ -219,7 +217,7 @@ func (e *Executor) runLight(w *worker) bool {
 		w.step = stepFinishLight
 		return false
 	}
-	done := w.job.l.index
+	done := w.job.l.ref
 	w.begin(next)
 	b.source.succeeded(done)
 	return true
@@ -239,7 +237,7 @@ func (w *worker) weigh(e *Executor) {
 
 // finishLight gives up the slot of a light task that has succeeded.
 func (e *Executor) finishLight(w *worker) {
-	b, done := w.job.b, w.job.l.index
+	b, done := w.job.b, w.job.l.ref
 	e.mu.Lock()
 	e.plain--
 	e.busy--

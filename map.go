@@ -63,7 +63,7 @@ func MapUnordered[T, R any](ctx context.Context, e *Executor, inputs iter.Seq[T]
 	m := newMapper("MapUnordered", ctx, e, inputs, fn, opts)
 	m.keep = true
 	return func(yield func(Item[T, R], error) bool) {
-		err := m.run(func(t *mapTask[T, R]) bool {
+		err := m.run(func(t *mapItem[T, R]) bool {
 			item := Item[T, R]{Index: t.index, Input: t.input, Value: t.value}
 			return yield(item, t.itemError())
 		})
@@ -94,7 +94,7 @@ func Zip[A, B any](as iter.Seq[A], bs iter.Seq[B]) iter.Seq2[A, B] {
 // ordered yields the results of a mapper that keeps the order.
 func ordered[T, R any](m *mapper[T, R]) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
-		err := m.run(func(t *mapTask[T, R]) bool { return yield(t.value, t.itemError()) })
+		err := m.run(func(t *mapItem[T, R]) bool { return yield(t.value, t.itemError()) })
 		if err != nil {
 			var none R
 			yield(none, err)
@@ -124,129 +124,193 @@ func newMapper[T, R any](name string, ctx context.Context, e *Executor, inputs i
 }
 
 // A mapRun is one range over a mapper's iterator. front and back, guarded by
-// flow.mu, are the list of tasks not yet yielded: all of them in the order of
-// their inputs, or those that have settled in the order in which they did. A
-// task that wasn't accepted is the last of the list, and never ready.
+// flow.mu, are the list of items not yet yielded: all of them in the order of
+// their inputs, or those that have settled in the order in which they did. An
+// item that wasn't accepted is the last of the list, and never ready.
 type mapRun[T, R any] struct {
 	flow
 	m           *mapper[T, R]
-	front, back *mapTask[T, R]
+	front, back *mapItem[T, R]
+	free        *mapItem[T, R] // guarded by flow.mu: yielded, to be used again
 }
 
-type mapTask[T, R any] struct {
-	task
-	r     *mapRun[T, R]
+// A mapItem is an input on its way to a result. Its task, light or not, owns
+// it until it has settled, then the consumer.
+type mapItem[T, R any] struct {
 	index int
 	input T
 	value R
-	later *mapTask[T, R] // the next one of the list
-	ready bool           // guarded by flow.mu: settled, and an item
+	err   error
+	later *mapItem[T, R] // the next one of the list
+	state State          // guarded by flow.mu: pending, until it is ready to be yielded
 }
 
-func (t *mapTask[T, R]) invoke(ctx context.Context) error {
-	v, err := t.r.m.fn(ctx, t.input)
+func (it *mapItem[T, R]) itemError() error {
+	if it.err == nil {
+		return nil
+	}
+	return &ItemError{Index: it.index, Err: it.err}
+}
+
+// A mapTask is the task of an item that is not light.
+type mapTask[T, R any] struct {
+	task
+	r  *mapRun[T, R]
+	it *mapItem[T, R]
+}
+
+func (t *mapTask[T, R]) invoke(ctx context.Context) error { return t.r.invoke(ctx, t.it) }
+func (t *mapTask[T, R]) settled()                         { t.r.taskSettled(t) }
+func (t *mapTask[T, R]) drop()                            { t.r.drop(t.it) }
+
+func (r *mapRun[T, R]) invoke(ctx context.Context, it *mapItem[T, R]) error {
+	v, err := r.m.fn(ctx, it.input)
 	if err == nil {
-		t.value = v
+		it.value = v
 	}
 	return err
 }
 
-func (t *mapTask[T, R]) drop() {
-	if !t.r.m.keep {
+// drop forgets an input that is not to be yielded.
+func (r *mapRun[T, R]) drop(it *mapItem[T, R]) {
+	if !r.m.keep {
 		var none T
-		t.input = none
+		it.input = none
 	}
 }
 
-func (t *mapTask[T, R]) settled() { t.r.taskSettled(t) }
-
-func (t *mapTask[T, R]) itemError() error {
-	if t.err == nil {
-		return nil
-	}
-	return &ItemError{Index: t.index, Err: t.err}
+func (r *mapRun[T, R]) call(ctx context.Context, ref any) error {
+	return r.invoke(ctx, ref.(*mapItem[T, R]))
 }
 
-func (r *mapRun[T, R]) pushLocked(t *mapTask[T, R]) {
-	if r.back != nil {
-		r.back.later = t
-	} else {
-		r.front = t
-	}
-	r.back = t
+func (r *mapRun[T, R]) heavy(ref any) (*task, runner) {
+	t := &mapTask[T, R]{r: r, it: ref.(*mapItem[T, R])}
+	return &t.task, t
+}
+
+func (r *mapRun[T, R]) succeeded(ref any) {
+	it := ref.(*mapItem[T, R])
+	r.drop(it)
+	r.mu.Lock()
+	r.unsettled--
+	r.settledUnlock(it, StateSucceeded)
 }
 
 func (r *mapRun[T, R]) taskSettled(t *mapTask[T, R]) {
+	it := t.it
+	t.it = nil // which is used again, while a context may keep the task
+	it.err = t.err
 	r.mu.Lock()
-	item := r.taskSettledLocked(&t.task)
-	t.ready = item
-	if item && r.m.keep {
-		r.pushLocked(t)
+	if r.taskSettledLocked(&t.task) {
+		r.settledUnlock(it, t.State())
+	} else {
+		r.settledUnlock(it, StatePending)
 	}
-	var l *lease
-	news := r.newsLocked()
-	if news {
-		l, r.lease = r.lease, nil
+}
+
+// settledUnlock makes an item ready, unless its state is pending: then it is
+// none. The consumer is told if that is news.
+func (r *mapRun[T, R]) settledUnlock(it *mapItem[T, R], s State) {
+	it.state = s
+	if s != StatePending && r.m.keep {
+		r.pushLocked(it)
 	}
+	if !r.newsLocked() {
+		r.mu.Unlock()
+		return
+	}
+	l, waits := r.lease, r.waits
+	r.lease, r.waits = nil, false
 	r.mu.Unlock()
-	if news {
-		l.resume()
+	l.resume()
+	if waits {
 		signal(r.wake)
 	}
+}
+
+func (r *mapRun[T, R]) pushLocked(it *mapItem[T, R]) {
+	if r.back != nil {
+		r.back.later = it
+	} else {
+		r.front = it
+	}
+	r.back = it
 }
 
 // newsLocked reports whether the consumer has something to do: yield the first
 // task of the list, or end.
 func (r *mapRun[T, R]) newsLocked() bool {
-	return r.front != nil && r.front.ready || r.complete && r.unsettled == 0
+	return r.front != nil && r.front.state != StatePending || r.complete && r.unsettled == 0
 }
 
-// run ranges once: it hands each task to yield until that returns false, and
+// run ranges once: it hands each item to yield until that returns false, and
 // returns the error that ends the iteration early.
-func (m *mapper[T, R]) run(yield func(*mapTask[T, R]) bool) error {
+func (m *mapper[T, R]) run(yield func(*mapItem[T, R]) bool) error {
 	if m.ctx.Err() != nil {
 		return waitErr(m.ctx, "")
 	}
 	r := &mapRun[T, R]{m: m}
 	spec := m.spec
-	r.flow.init(m.ctx, m.e, &spec)
+	r.flow.init(m.ctx, m.e, &spec, r)
 	defer r.leave(loopLeft)
 	if r.refusal(); !r.complete {
-		r.feed(r.source)
+		r.feed(r.pull)
 	}
 	for yielded := 0; ; yielded++ {
-		t, err := r.next(yielded)
-		if t == nil {
+		it, err := r.next(yielded)
+		if it == nil {
 			return err
 		}
-		if !yield(t) {
+		if !yield(it) {
 			return nil
 		}
+		*it = mapItem[T, R]{} // nothing keeps what was yielded
 		r.mu.Lock()
-		r.open--
+		it.later, r.free = r.free, it
+		starved := r.closeLocked()
 		r.mu.Unlock()
-		signal(r.room)
+		if starved {
+			signal(r.room)
+		}
 	}
 }
 
-func (r *mapRun[T, R]) source() {
+// pull runs the source.
+func (r *mapRun[T, R]) pull() {
 	index := 0
 	for input := range r.m.inputs {
-		t := &mapTask[T, R]{r: r, index: index, input: input}
-		var opened func()
-		if !r.m.keep {
-			opened = func() { r.pushLocked(t) }
+		r.mu.Lock()
+		if !r.openLocked() {
+			r.mu.Unlock()
+			return
 		}
-		if !r.offer(&t.task, t, opened) {
+		it := r.free
+		if it == nil {
+			it = new(mapItem[T, R])
+		} else {
+			r.free, it.later = it.later, nil
+		}
+		it.index, it.input = index, input
+		if !r.m.keep {
+			r.pushLocked(it)
+		}
+		room := r.open < r.window
+		r.mu.Unlock()
+		if r.source == nil || !r.e.submitLight(&r.batch, light{ref: it}) {
+			t := &mapTask[T, R]{r: r, it: it}
+			r.e.submit(r.ctx, &t.task, t, &r.batch, r.spec)
+			room = false // or none is wanted any more
+		}
+		if !room && !r.awaitRoom() {
 			return
 		}
 		index++
 	}
 }
 
-// next returns the next task to yield; nil at the end, and the error if that
+// next returns the next item to yield; nil at the end, and the error if that
 // is an early one.
-func (r *mapRun[T, R]) next(yielded int) (*mapTask[T, R], error) {
+func (r *mapRun[T, R]) next(yielded int) (*mapItem[T, R], error) {
 	if r.m.ctx.Err() != nil {
 		return nil, waitErr(r.m.ctx, "")
 	}
@@ -260,8 +324,8 @@ func (r *mapRun[T, R]) next(yielded int) (*mapTask[T, R], error) {
 	}
 	ended := r.m.ctx.Err() != nil
 	r.mu.Lock()
-	t, refused := r.front, r.refused
-	if t == nil || !t.ready {
+	it, refused := r.front, r.refused
+	if it == nil || it.state == StatePending {
 		ft := r.takeFaultLocked()
 		r.mu.Unlock()
 		ft.raise()
@@ -270,16 +334,16 @@ func (r *mapRun[T, R]) next(yielded int) (*mapTask[T, R], error) {
 		}
 		return nil, nil
 	}
-	if ended && t.State() == StateCanceled {
+	if ended && it.state == StateCanceled {
 		// The item is canceled because ctx ended, and that is told once.
 		r.mu.Unlock()
 		return nil, waitErr(r.m.ctx, "")
 	}
-	r.front = t.later
+	r.front = it.later
 	if r.front == nil {
 		r.back = nil
 	}
-	t.later = nil
+	it.later = nil
 	r.mu.Unlock()
-	return t, nil
+	return it, nil
 }
