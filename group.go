@@ -77,9 +77,15 @@ type Group struct {
 	cancel  context.CancelCauseFunc
 	collect bool
 
-	// pending is the tasks that have not settled. The one that makes it 0
-	// locks mu and tells; a Wait locks mu, registers, and then looks at it.
-	pending atomic.Int64
+	// Who adds and who settles write to different places, and settling reads
+	// nothing that adding writes, unless somebody waits. A Wait says so and
+	// then looks at the counts; the last to settle does it the other way
+	// round.
+	added   atomic.Int64
+	_       [64]byte
+	ended   atomic.Int64
+	_       [64]byte
+	waiting atomic.Bool
 
 	mu     sync.Mutex // a leaf
 	first  error
@@ -140,7 +146,7 @@ func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
 		applyTaskOptions(&own, opts)
 		sp = &own
 	}
-	g.pending.Add(1)
+	g.added.Add(1)
 	if len(opts) == 0 && g.source != nil && g.e.submitLight(&g.batch, light{ref: groupFn(fn)}) {
 		return
 	}
@@ -167,7 +173,8 @@ func (g *Group) settled(t *task) {
 
 // oneLess counts a settled task.
 func (g *Group) oneLess() {
-	if g.pending.Add(-1) > 0 {
+	// What is added after ended was counted can only make it wait longer.
+	if n := g.ended.Add(1); !g.waiting.Load() || n < g.added.Load() {
 		return
 	}
 	g.mu.Lock()
@@ -209,7 +216,8 @@ func (g *Group) Wait() error {
 	g.mu.Lock()
 	var idle chan struct{}
 	l := g.newLease()
-	if g.pending.Load() > 0 {
+	g.waiting.Store(true)
+	if g.ended.Load() < g.added.Load() {
 		if l != nil {
 			g.leases = append(g.leases, l)
 		}

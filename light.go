@@ -212,13 +212,14 @@ func (e *Executor) runLight(w *worker) bool {
 		return false
 	}
 	// As for any plain task: to take the next one is to have finished this.
-	next, ok := w.open.claim()
-	if !ok {
+	at := w.open.claim()
+	if at < 0 {
 		w.step = stepFinishLight
 		return false
 	}
 	done := w.job.l.ref
-	w.begin(next)
+	w.open.take(at, &w.job)
+	w.began()
 	b.source.succeeded(done)
 	return true
 }

@@ -34,6 +34,9 @@ func (e *Executor) enqueueLightLocked(b *batch, x light) {
 // levelLocked returns the level for a task that is to be queued.
 func (e *Executor) levelLocked(priority int) *level {
 	q := &e.queue
+	if l := q.recent; l != nil && l.priority == priority && l.pos != 0 && q.levels.len() == 1 {
+		return l // there is nothing to overtake
+	}
 	if top := q.levels.top(); top != nil && (priority > top.priority || q.levels.len() > 1) {
 		e.assignLocked() // it may overtake one of those
 		if o := q.openLevel; o != nil && priority > o.priority {
@@ -214,7 +217,8 @@ func (e *Executor) assignLocked() {
 // has its slot then.
 func (e *Executor) takeLocked() (j job, plain, ok bool) {
 	if s := e.queue.open; s != nil {
-		if j, ok := s.claim(); ok {
+		if at := s.claim(); at >= 0 {
+			s.take(at, &j)
 			e.claimedLocked(s)
 			return j, true, true
 		}
@@ -231,7 +235,7 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 		case s == nil || b != nil && b.id < s.headID():
 			t = b
 		case s.entries[s.head].plain():
-			j := s.take(s.head)
+			s.take(s.head, &j)
 			s.head++
 			l.live--
 			e.startedPlainLocked(s)
@@ -310,6 +314,9 @@ func (e *Executor) boostedLocked() *task {
 // what else could start. If one is on its way it will look once it is there,
 // and call another one if there is more.
 func (e *Executor) dispatchLocked() {
+	if e.busy >= e.max {
+		return
+	}
 	e.returnLocked()
 	if e.busy >= e.max || e.resumed.front == nil && (!e.freeLocked() || e.queue.levels.len() == 0) {
 		return

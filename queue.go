@@ -48,37 +48,38 @@ const (
 	mostSegment  = 256
 )
 
-// claim takes the next task of an open segment, if there is one. It needs no
+// claim takes the next entry of an open segment, or returns -1. It needs no
 // lock. The writes to the entry happened before the segment was opened.
-func (s *segment) claim() (job, bool) {
+func (s *segment) claim() int {
 	if s == nil {
-		return job{}, false
+		return -1
 	}
 	v := s.word.Add(1)
 	at := uint32(v) - 1
 	if at >= uint32(v>>32) {
-		return job{}, false
+		return -1
 	}
-	return s.take(int(at)), true
+	return int(at)
 }
 
-// take empties an entry: nothing keeps what is done.
-func (s *segment) take(at int) job {
-	j := job{t: s.entries[at].t, b: s.entries[at].b}
-	s.entries[at] = entry{}
+// take moves an entry to j, and leaves it empty: nothing keeps what is done.
+func (s *segment) take(at int, j *job) {
+	x := &s.entries[at]
+	j.t, j.b = x.t, x.b
+	*x = entry{}
 	if j.b != nil {
 		j.l = s.lights[at]
 		s.lights[at] = light{}
 	}
 	s.emptied.Add(1)
-	return j
 }
 
 // weigh makes a light entry one of a task, and returns that. The segment is
 // closed.
 func (s *segment) weigh(at int) *task {
 	if s.entries[at].b != nil {
-		j := s.take(at)
+		var j job
+		s.take(at, &j)
 		s.emptied.Add(-1)
 		t := j.b.weigh(&j.l)
 		t.phase, t.place = phaseQueued, s.base+uint64(at)
@@ -245,7 +246,7 @@ func (q *queue) remove(t *task) {
 		l.back.remove(t)
 	} else {
 		s, at := l.find(t.place)
-		s.take(at)
+		s.take(at, new(job))
 		if at == s.head {
 			s.head++
 		} else {

@@ -82,6 +82,9 @@ func (e *Executor) enrollLocked(l *level, s *segment, at int, ctx context.Contex
 	if done == nil {
 		return
 	}
+	if sc := e.recent; sc != nil && sc.key == done && sc.follow(s, at) {
+		return
+	}
 	if e.loose.s == nil && l.live == 1 && e.freeLocked() && e.queue.open == nil && e.resumed.front == nil && e.queue.levels.len() == 1 {
 		e.loose = place{s, at, ctx, done}
 		return
@@ -98,17 +101,23 @@ func (e *Executor) tieLocked() {
 	}
 }
 
+// follow notes a place that extends the last run.
+func (sc *scope) follow(s *segment, at int) bool {
+	n := len(sc.runs)
+	if n == 0 || sc.runs[n-1].s != s || sc.runs[n-1].hi != at {
+		return false
+	}
+	sc.runs[n-1].hi++
+	return true
+}
+
 func (sc *scope) enroll(s *segment, at int) {
-	if n := len(sc.runs); n > 0 {
-		last := &sc.runs[n-1]
-		if last.s == s {
-			if last.hi == at {
-				last.hi++
-			} else {
-				sc.runs = append(sc.runs, run{s, at, at + 1})
-			}
-			return
-		}
+	if sc.follow(s, at) {
+		return
+	}
+	if n := len(sc.runs); n > 0 && sc.runs[n-1].s == s {
+		sc.runs = append(sc.runs, run{s, at, at + 1})
+		return
 	}
 	sc.runs = append(sc.runs, run{s, at, at + 1})
 	s.scopes = append(s.scopes, sc)

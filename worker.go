@@ -88,8 +88,15 @@ func (w *worker) takeLocked(e *Executor, j job) {
 // begin makes j the job of w.
 func (w *worker) begin(j job) {
 	w.job = j
-	w.t.Store(j.t)
-	if j.t != nil && w.strand.Load() != nil {
+	w.began()
+}
+
+// began tells the others of w's job.
+func (w *worker) began() {
+	if t := w.job.t; t != w.t.Load() {
+		w.t.Store(t)
+	}
+	if w.job.t != nil && w.strand.Load() != nil {
 		w.strand.Store(nil)
 	}
 }
@@ -297,13 +304,14 @@ func (e *Executor) runEach(w *worker) []func() {
 		// Nobody can ask anything of the attempt any more. To take the next
 		// task is to have finished this one, for the books; so it comes before
 		// anybody is told.
-		next, ok := w.open.claim()
-		if !ok {
+		at := w.open.claim()
+		if at < 0 {
 			w.end = ending{}
 			w.step = stepFinish
 			return nil
 		}
-		w.begin(next)
+		w.open.take(at, &w.job)
+		w.began()
 		t.publish(StateSucceeded, nil)
 		if callbacks := t.notify(); len(callbacks) > 0 {
 			return callbacks
