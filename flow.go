@@ -144,19 +144,6 @@ func (f *flow) awaitRoom() bool {
 	}
 }
 
-// offer submits the task of a pulled input, and returns when the source may
-// go on; false when it must not.
-func (f *flow) offer(t *task, r runner) bool {
-	f.mu.Lock()
-	ok := f.openLocked()
-	f.mu.Unlock()
-	if !ok {
-		return false
-	}
-	f.e.submit(f.ctx, t, r, &f.batch, f.spec)
-	return f.awaitRoom()
-}
-
 // taskSettledLocked counts a settled task. A task that a shut-down executor
 // did not accept is no item: it ends the flow.
 func (f *flow) taskSettledLocked(t *task) (item bool) {

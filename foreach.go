@@ -26,12 +26,19 @@ func ForEach[T any](ctx context.Context, e *Executor, inputs iter.Seq[T], fn fun
 	must(e != nil, "ForEach: the executor must not be nil")
 	must(inputs != nil, "ForEach: the inputs must not be nil")
 	must(fn != nil, "ForEach: the function must not be nil")
-	r := newEachRun(ctx, e, "ForEach", opts)
+	r := newEachRun(ctx, e, "ForEach", fn, opts)
 	return r.run(func() {
 		index := 0
 		for input := range inputs {
-			t := &eachTask[T]{r: r, index: index, input: input, fn: fn}
-			if !r.offer(&t.task, t) {
+			r.mu.Lock()
+			if !r.openLocked() {
+				r.mu.Unlock()
+				return
+			}
+			it := r.itemLocked(index, input)
+			room := r.open < r.window
+			r.mu.Unlock()
+			if light := r.submit(it); (!room || !light) && !r.awaitRoom() {
 				return
 			}
 			index++
@@ -56,11 +63,8 @@ func MapSlice[T, R any](ctx context.Context, e *Executor, inputs []T, fn func(co
 		}
 		return err
 	}
-	r := newEachRun(ctx, e, "MapSlice", opts)
-	err := r.runSlice(len(inputs), func(i int) {
-		t := &eachTask[int]{r: r, index: i, input: i, fn: at}
-		e.submit(r.ctx, &t.task, t, &r.batch, r.spec)
-	})
+	r := newEachRun(ctx, e, "MapSlice", at, opts)
+	err := runSlice(r, len(inputs))
 	return results, err
 }
 
@@ -76,26 +80,79 @@ type eachRun struct {
 	failed bool         // some task did not succeed
 }
 
-type eachTask[T any] struct {
-	task
-	r     *eachRun
+// An eachSource is the typed side of an eachRun.
+type eachSource[T any] struct {
+	eachRun
+	fn   func(context.Context, T) error
+	free *eachItem[T] // guarded by flow.mu: settled, to be used again
+}
+
+type eachItem[T any] struct {
 	index int
 	input T
-	fn    func(context.Context, T) error
+	later *eachItem[T] // in the free ones
 }
 
-func (t *eachTask[T]) invoke(ctx context.Context) error { return t.fn(ctx, t.input) }
-func (t *eachTask[T]) settled()                         { t.r.taskSettled(&t.task, t.index) }
+// An eachTask is the task of an item that is not light.
+type eachTask[T any] struct {
+	task
+	r  *eachSource[T]
+	it *eachItem[T]
+}
+
+func (t *eachTask[T]) invoke(ctx context.Context) error { return t.r.call(ctx, t.it) }
+func (t *eachTask[T]) settled()                         { t.r.taskSettled(&t.task, t.it.index) }
 func (t *eachTask[T]) drop() {
 	var none T
-	t.input, t.fn = none, nil
+	t.it.input = none
 }
 
-func newEachRun(ctx context.Context, e *Executor, name string, opts []GroupOption) *eachRun {
+func newEachRun[T any](ctx context.Context, e *Executor, name string, fn func(context.Context, T) error, opts []GroupOption) *eachSource[T] {
 	bs := e.groupSpec(name, opts)
-	r := &eachRun{collect: bs.collect}
-	r.flow.init(ctx, e, bs, nil)
+	r := &eachSource[T]{fn: fn}
+	r.collect = bs.collect
+	r.flow.init(ctx, e, bs, r)
 	return r
+}
+
+// itemLocked makes an item of a pulled input, which was opened.
+func (r *eachSource[T]) itemLocked(index int, input T) *eachItem[T] {
+	it := r.free
+	if it == nil {
+		it = new(eachItem[T])
+	} else {
+		r.free, it.later = it.later, nil
+	}
+	it.index, it.input = index, input
+	return it
+}
+
+// submit submits an item and reports whether as a light one.
+func (r *eachSource[T]) submit(it *eachItem[T]) bool {
+	if r.source != nil && r.e.submitLight(&r.batch, light{ref: it}) {
+		return true
+	}
+	t, runner := r.heavy(it)
+	r.e.submit(r.ctx, t, runner, &r.batch, r.spec)
+	return false
+}
+
+func (r *eachSource[T]) call(ctx context.Context, ref any) error {
+	return r.fn(ctx, ref.(*eachItem[T]).input)
+}
+
+func (r *eachSource[T]) heavy(ref any) (*task, runner) {
+	t := &eachTask[T]{r: r, it: ref.(*eachItem[T])}
+	return &t.task, t
+}
+
+func (r *eachSource[T]) succeeded(ref any) {
+	it := ref.(*eachItem[T])
+	*it = eachItem[T]{}
+	r.mu.Lock()
+	r.unsettled--
+	it.later, r.free = r.free, it
+	r.closedUnlock(r.closeLocked(), nil)
 }
 
 // taskSettled closes the input. The first failure of a run that stops at it
@@ -124,24 +181,33 @@ func (r *eachRun) taskSettled(t *task, index int) {
 			r.errs = append(r.errs, itemErr)
 		}
 	}
-	stop := failure != nil && !r.collect
-	if stop {
+	if failure != nil && r.collect {
+		failure = nil
+	}
+	if failure != nil {
 		r.complete = true
 	}
+	r.closedUnlock(starved, failure)
+}
+
+// closedUnlock tells whoever waits for it that an input was closed, and cancels
+// the rest if that is for a failure.
+func (r *eachRun) closedUnlock(starved bool, failure *ItemError) {
 	var l *lease
 	news := r.newsLocked()
+	wakes := news && r.waits
 	if news {
-		l, r.lease = r.lease, nil
+		l, r.lease, r.waits = r.lease, nil, false
 	}
 	r.mu.Unlock()
 	if starved {
 		signal(r.room)
 	}
-	if stop {
+	if failure != nil {
 		r.cancel(failure)
 	}
-	if news {
-		l.resume()
+	l.resume()
+	if wakes {
 		signal(r.wake)
 	}
 }
@@ -168,9 +234,9 @@ func (r *eachRun) run(source func()) error {
 	return r.outcome()
 }
 
-// runSlice submits n tasks and waits for them. A slice blocks nobody, so it
-// needs no feeder.
-func (r *eachRun) runSlice(n int, submit func(i int)) error {
+// runSlice submits a task for each index below n and waits for them. A slice
+// blocks nobody, so it needs no feeder.
+func runSlice(r *eachSource[int], n int) error {
 	defer r.leave(flowSettled)
 	if ok, err := r.begin(); !ok {
 		return err
@@ -181,23 +247,19 @@ func (r *eachRun) runSlice(n int, submit func(i int)) error {
 		if i == n && !r.complete {
 			r.complete, r.exhausted = true, true
 		}
-		room := r.open < r.window
-		r.mu.Unlock()
-		if i == n || !room {
+		if i == n || r.open >= r.window {
+			r.mu.Unlock()
 			r.wait()
+			r.mu.Lock()
 		}
-		r.mu.Lock()
-		ended := r.complete
-		if !ended {
-			r.open++
-			r.unsettled++
-		}
-		r.mu.Unlock()
-		if ended {
+		if !r.openLocked() {
+			r.mu.Unlock()
 			r.wait()
 			return r.outcome()
 		}
-		submit(i)
+		it := r.itemLocked(i, i)
+		r.mu.Unlock()
+		r.submit(it)
 	}
 }
 
