@@ -369,7 +369,7 @@ func TestWindowIsExact(t *testing.T) {
 	})
 }
 
-// Invariant 18.
+// Invariant 19.
 func TestNothingDoneIsRetained(t *testing.T) {
 	testkit.NoLeak(t)
 	e := antflow.New(1)
