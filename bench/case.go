@@ -60,6 +60,21 @@ func Rows() []Row {
 		roundTrip(),
 		mapOrdered(),
 		mapSlice(),
+		mapSliceCPU(),
+		mapSliceMixed(),
+		mapVariants(),
+		submitters(),
+		sleeps(),
+		memoryQueued(),
+		memoryTenMillion(),
+		waiting(),
+		retryDelays(),
+		retryDelaysMillion(),
+		priorities(),
+		priorityGrowth(),
+		latency(),
+		fairness(),
+		longAndShort(),
 	}
 }
 

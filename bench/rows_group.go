@@ -20,14 +20,14 @@ func groupEmpty() Row {
 		ShortOps: 2_000,
 		Counts:   true,
 		Cases: []Case{
-			{Contender: "antflow Group", Open: openGroup},
-			{Contender: "pond.Go", Goal: Slower(4), Open: openPond},
+			{Contender: "antflow Group", Open: openGroup(Workers)},
+			{Contender: "pond.Go", Goal: Slower(4), Open: openPond(Workers)},
 			{Contender: "pond group", Goal: Note("reported"), Open: openPondGroup},
-			{Contender: "conc pool", Goal: Slower(8), Open: openConc},
-			{Contender: "errgroup+SetLimit", Goal: Slower(12), Open: openErrgroup},
-			{Contender: "ants", Goal: Slower(12), Open: openAnts},
+			{Contender: "conc pool", Goal: Slower(8), Open: openConc(Workers)},
+			{Contender: "errgroup+SetLimit", Goal: Slower(12), Open: openErrgroup(Workers)},
+			{Contender: "ants", Goal: Slower(12), Open: openAnts(Workers)},
 			{Contender: "go+WaitGroup", Goal: Slower(12), Open: openGoroutines},
-			{Contender: "workerpool", Goal: Note("reported"), Open: openWorkerpool},
+			{Contender: "workerpool", Goal: Note("reported"), Open: openWorkerpool(Workers)},
 			{Contender: "buffered channel", Goal: Note("the floor"), Open: openChannel},
 		},
 	}
@@ -41,36 +41,40 @@ func erring(task func()) func(context.Context) error {
 	}
 }
 
-func openGroup(task func()) Runner {
-	e := antflow.New(Workers)
-	fn := erring(task)
-	return Runner{
-		Run: func(n int) error {
-			g := antflow.NewGroup(context.Background(), e)
-			for range n {
-				g.Go(fn)
-			}
-			return g.Wait()
-		},
-		Close: func() { e.Close() },
+func openGroup(workers int) func(func()) Runner {
+	return func(task func()) Runner {
+		e := antflow.New(workers)
+		fn := erring(task)
+		return Runner{
+			Run: func(n int) error {
+				g := antflow.NewGroup(context.Background(), e)
+				for range n {
+					g.Go(fn)
+				}
+				return g.Wait()
+			},
+			Close: func() { e.Close() },
+		}
 	}
 }
 
 // openPond waits the way that costs pond least: Go returns nothing to wait for,
 // but stopping the pool does wait.
-func openPond(task func()) Runner {
-	return Runner{
-		Run: func(n int) error {
-			p := pond.NewPool(Workers)
-			for range n {
-				if err := p.Go(task); err != nil {
-					return err
+func openPond(workers int) func(func()) Runner {
+	return func(task func()) Runner {
+		return Runner{
+			Run: func(n int) error {
+				p := pond.NewPool(workers)
+				for range n {
+					if err := p.Go(task); err != nil {
+						return err
+					}
 				}
-			}
-			p.StopAndWait()
-			return nil
-		},
-		Close: nothing,
+				p.StopAndWait()
+				return nil
+			},
+			Close: nothing,
+		}
 	}
 }
 
@@ -88,35 +92,39 @@ func openPondGroup(task func()) Runner {
 	}
 }
 
-func openConc(task func()) Runner {
-	return Runner{
-		Run: func(n int) error {
-			p := pool.New().WithMaxGoroutines(Workers)
-			for range n {
-				p.Go(task)
-			}
-			p.Wait()
-			return nil
-		},
-		Close: nothing,
+func openConc(workers int) func(func()) Runner {
+	return func(task func()) Runner {
+		return Runner{
+			Run: func(n int) error {
+				p := pool.New().WithMaxGoroutines(workers)
+				for range n {
+					p.Go(task)
+				}
+				p.Wait()
+				return nil
+			},
+			Close: nothing,
+		}
 	}
 }
 
-func openErrgroup(task func()) Runner {
-	fn := func() error {
-		task()
-		return nil
-	}
-	return Runner{
-		Run: func(n int) error {
-			var g errgroup.Group
-			g.SetLimit(Workers)
-			for range n {
-				g.Go(fn)
-			}
-			return g.Wait()
-		},
-		Close: nothing,
+func openErrgroup(workers int) func(func()) Runner {
+	return func(task func()) Runner {
+		fn := func() error {
+			task()
+			return nil
+		}
+		return Runner{
+			Run: func(n int) error {
+				var g errgroup.Group
+				g.SetLimit(workers)
+				for range n {
+					g.Go(fn)
+				}
+				return g.Wait()
+			},
+			Close: nothing,
+		}
 	}
 }
 
@@ -129,25 +137,27 @@ func newAnts(workers int) *ants.Pool {
 	return p
 }
 
-func openAnts(task func()) Runner {
-	p := newAnts(Workers)
-	return Runner{
-		Run: func(n int) error {
-			var wg sync.WaitGroup
-			wg.Add(n)
-			fn := func() {
-				task()
-				wg.Done()
-			}
-			for range n {
-				if err := p.Submit(fn); err != nil {
-					return err
+func openAnts(workers int) func(func()) Runner {
+	return func(task func()) Runner {
+		p := newAnts(workers)
+		return Runner{
+			Run: func(n int) error {
+				var wg sync.WaitGroup
+				wg.Add(n)
+				fn := func() {
+					task()
+					wg.Done()
 				}
-			}
-			wg.Wait()
-			return nil
-		},
-		Close: p.Release,
+				for range n {
+					if err := p.Submit(fn); err != nil {
+						return err
+					}
+				}
+				wg.Wait()
+				return nil
+			},
+			Close: p.Release,
+		}
 	}
 }
 
@@ -165,17 +175,19 @@ func openGoroutines(task func()) Runner {
 	}
 }
 
-func openWorkerpool(task func()) Runner {
-	return Runner{
-		Run: func(n int) error {
-			p := workerpool.New(Workers)
-			for range n {
-				p.Submit(task)
-			}
-			p.StopWait()
-			return nil
-		},
-		Close: nothing,
+func openWorkerpool(workers int) func(func()) Runner {
+	return func(task func()) Runner {
+		return Runner{
+			Run: func(n int) error {
+				p := workerpool.New(workers)
+				for range n {
+					p.Submit(task)
+				}
+				p.StopWait()
+				return nil
+			},
+			Close: nothing,
+		}
 	}
 }
 
