@@ -19,6 +19,7 @@ type Row struct {
 	MaxRounds int     // unless 0, rounds beyond are left out: for what is slow, or hardly varies
 	Ideal     float64 // unless 0, the ns that an operation would take if nothing had a cost
 	Heavy     bool    // it takes gigabytes, and runs when asked for only
+	Apart     bool    // its cases do different things, which are not compared
 	Counts    bool    // an operation calls the task that Open was given, once
 	Cases     []Case
 }

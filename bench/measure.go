@@ -164,7 +164,7 @@ func (m *measurement) finish() {
 			if l == nil {
 				continue
 			}
-			if base != nil && l != base {
+			if base != nil && l != base && !m.result.Row.Apart {
 				l.Ratios = Ratios(l.Values, base.Values)
 			}
 			m.result.Lines = append(m.result.Lines, l)

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,7 +55,7 @@ func probeLatency(start starter) func(n int) ([]Value, error) {
 		var values []Value
 		for _, workers := range []int{1, 2, 4, 8, 16, 32, 64} {
 			delays := halfLoad(start, workers, time.Duration(n)*time.Millisecond)
-			values = append(values, percentiles(fmt.Sprintf("%d workers", workers), delays)...)
+			values = append(values, percentiles(count(workers, "worker"), delays)...)
 		}
 		return values, nil
 	}

@@ -18,6 +18,7 @@ func waiting() Row {
 		Ops:       1_000_000,
 		ShortOps:  1_000,
 		MaxRounds: 5,
+		Apart:     true,
 		Cases: []Case{
 			{Contender: "AsCompleted, done", Probe: probeWaiting(timeAsCompleted, false)},
 			{Contender: "AsCompleted, finishing", Probe: probeWaiting(timeAsCompleted, true)},

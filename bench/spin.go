@@ -6,16 +6,18 @@ import (
 	"time"
 )
 
-// spin does the work of a number of turns. It is counted and not timed, so a
-// goroutine that is interrupted has no less to do. The result is never 0.
-func spin(turns int) (x uint32) {
-	x = 2463534242
+// spin computes for a number of turns. They are counted and not timed, so a
+// goroutine that is interrupted has no less to do.
+func spin(turns int) {
+	x := uint32(2463534242)
 	for range turns {
 		x ^= x << 13
 		x ^= x >> 17
 		x ^= x << 5
 	}
-	return x
+	if x == 0 { // never, but the compiler doesn't know
+		panic("spin came to a standstill")
+	}
 }
 
 // turnsPerMicrosecond is what one core does when it isn't disturbed: the best
@@ -25,14 +27,11 @@ var turnsPerMicrosecond = sync.OnceValue(func() float64 {
 	best := math.Inf(1)
 	for range 50 {
 		start := time.Now()
-		spun = spin(turns)
+		spin(turns)
 		best = min(best, time.Since(start).Seconds()*1e6)
 	}
 	return turns / best
 })
-
-// spun keeps the calibration from being optimized away.
-var spun uint32
 
 // spinFor returns the number of turns that take as long.
 func spinFor(d time.Duration) int {

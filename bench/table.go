@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -73,7 +74,7 @@ func timedTable(b *strings.Builder, r *Result) {
 		}
 		goal := l.Goal.String()
 		if l.Goal.kind == atMost {
-			goal += " ns"
+			goal = withUnit(goal, l.Unit)
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name, value, spread(l.Values, formatValue),
 			ratio, ratios, formatValue(Median(l.Bytes)), formatValue(Median(l.Allocs)), goal, mark(l))
@@ -86,7 +87,7 @@ func probedTable(b *strings.Builder, r *Result) {
 	for _, c := range r.Row.Cases {
 		fmt.Fprintf(b, " %s |", c.Contender)
 	}
-	b.WriteString(" goal | |\n|---|" + strings.Repeat("--:|", len(r.Row.Cases)) + "--:|---|\n")
+	b.WriteString(" goal |\n|---|" + strings.Repeat("--:|", len(r.Row.Cases)) + "--:|\n")
 	for rest := r.Lines; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].Metric == rest[0].Metric {
@@ -94,13 +95,14 @@ func probedTable(b *strings.Builder, r *Result) {
 		}
 		fmt.Fprintf(b, "| %s |", rest[0].Metric)
 		probedLine(b, r.Row.Cases, rest[:n])
+		fmt.Fprintf(b, " %s |\n", probedGoals(r.Row.Cases[0].Contender, rest[:n]))
 		rest = rest[n:]
 	}
 }
 
-// probedLine writes what the contenders have of one metric, and their goals.
+// probedLine writes what the contenders have of one metric, each with its
+// mark, and their goals.
 func probedLine(b *strings.Builder, cases []Case, lines []*Line) {
-	var goals, marks []string
 	for _, c := range cases {
 		if len(lines) == 0 || lines[0].Contender != c.Contender {
 			b.WriteString(" |")
@@ -108,27 +110,49 @@ func probedLine(b *strings.Builder, cases []Case, lines []*Line) {
 		}
 		l := lines[0]
 		lines = lines[1:]
-		fmt.Fprintf(b, " %s (%s) %s", formatValue(Median(l.Values)), spread(l.Values, formatValue), l.Unit)
-		if len(l.Ratios) > 0 {
-			fmt.Fprintf(b, ", %s", formatRatio(Median(l.Ratios)))
+		fmt.Fprintf(b, " %s", withUnit(fmt.Sprintf("%s (%s)", formatValue(Median(l.Values)), spread(l.Values, formatValue)), l.Unit))
+		if ratio := Median(l.Ratios); ratio > 0 && !math.IsInf(ratio, 1) {
+			fmt.Fprintf(b, ", %s", formatRatio(ratio))
+		}
+		if m := mark(l); m != "" {
+			b.WriteString(" " + m)
 		}
 		b.WriteString(" |")
+	}
+}
+
+// probedGoals lists the goals of a metric, and says whose they are where they
+// aren't those of the base alone or of all.
+func probedGoals(base string, lines []*Line) string {
+	var goals []string
+	for _, l := range lines {
 		goal := l.Goal.String()
-		if goal == "" {
-			continue
-		}
 		if l.Goal.kind == atMost {
-			goal = strings.TrimSpace(goal + " " + l.Unit)
-		}
-		if c.Contender != cases[0].Contender {
-			goal = c.Contender + " " + goal
+			goal = withUnit(goal, l.Unit)
 		}
 		goals = append(goals, goal)
-		if m := mark(l); m != "" {
-			marks = append(marks, m)
+	}
+	if slices.Equal(goals, slices.Repeat(goals[:1], len(goals))) {
+		return goals[0]
+	}
+	var named []string
+	for i, goal := range goals {
+		if goal != "" && lines[i].Contender != base {
+			goal = lines[i].Contender + " " + goal
+		}
+		if goal != "" {
+			named = append(named, goal)
 		}
 	}
-	fmt.Fprintf(b, " %s | %s |\n", strings.Join(goals, "; "), strings.Join(marks, " "))
+	return strings.Join(named, "; ")
+}
+
+// withUnit appends the unit, if there is one.
+func withUnit(value, unit string) string {
+	if unit == "" {
+		return value
+	}
+	return value + " " + unit
 }
 
 func mark(l *Line) string {
