@@ -32,11 +32,18 @@ type Result struct {
 	Row    Row
 	Ops    int
 	Rounds int
+	Cores  []float64 // that were free at the start of each round
 	Lines  []*Line
 }
 
 // Probed reports whether the row consists of probes.
 func (r *Result) Probed() bool { return r.Row.Cases[0].Probe != nil }
+
+// Disturbed reports whether something else kept the cores busy, by the median
+// of what was free.
+func (r *Result) Disturbed() bool {
+	return Median(r.Cores) < 0.85*float64(runtime.GOMAXPROCS(0))
+}
 
 // Measure runs the contenders of the row in turn, rounds times over, each time
 // beginning with another one, and compares them round by round. short takes
@@ -56,6 +63,7 @@ func Measure(row Row, rounds int, short bool) (*Result, error) {
 	}
 	m := &measurement{result: r, lines: make(map[[2]string]*Line)}
 	for round := range r.Rounds {
+		r.Cores = append(r.Cores, freeCores())
 		for i := range row.Cases {
 			c := row.Cases[(round+i)%len(row.Cases)]
 			if err := m.measure(c); err != nil {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"math"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -36,4 +37,19 @@ var turnsPerMicrosecond = sync.OnceValue(func() float64 {
 // spinFor returns the number of turns that take as long.
 func spinFor(d time.Duration) int {
 	return int(turnsPerMicrosecond() * float64(d) / float64(time.Microsecond))
+}
+
+// freeCores returns how many cores goroutines that compute get just now. It is
+// less than GOMAXPROCS when something else keeps the machine busy, and figures
+// measured then don't count.
+func freeCores() float64 {
+	const each = 5 * time.Millisecond
+	turns, cores := spinFor(each), runtime.GOMAXPROCS(0)
+	var wg sync.WaitGroup
+	start := time.Now()
+	for range cores {
+		wg.Go(func() { spin(turns) })
+	}
+	wg.Wait()
+	return float64(cores) * float64(each) / float64(time.Since(start))
 }

@@ -20,7 +20,8 @@ func WriteTable(w io.Writer, results []*Result) error {
 		} else {
 			timedTable(&b, r)
 		}
-		fmt.Fprintf(&b, "\n%s of %s.\n\n", count(r.Rounds, "round"), size(r))
+		fmt.Fprintf(&b, "\n%s of %s; %s (%s) cores were free.\n\n", count(r.Rounds, "round"), size(r),
+			formatValue(Median(r.Cores)), spread(r.Cores, formatValue))
 	}
 	met, judged := Tally(results)
 	fmt.Fprintf(&b, "**%d of %s met.**\n", met, count(judged, "goal"))

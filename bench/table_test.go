@@ -18,7 +18,7 @@ import (
 func measured() []*bench.Result {
 	var results []*bench.Result
 	for _, row := range bench.Rows() {
-		r := &bench.Result{Row: row, Ops: row.ShortOps, Rounds: 3}
+		r := &bench.Result{Row: row, Ops: row.ShortOps, Rounds: 3, Cores: []float64{2, 2, 2}}
 		for i, c := range row.Cases {
 			l := &bench.Line{Contender: c.Contender, Unit: "ns", Goal: c.Goal, Bytes: []float64{8}, Allocs: []float64{1}}
 			for round := range 3 {
@@ -89,7 +89,7 @@ func checkTable(t *testing.T, name, section string) {
 func TestTableLine(t *testing.T) {
 	r := &bench.Result{
 		Row: bench.Row{Name: "r", Title: "Work.", Cases: []bench.Case{{Contender: "ours"}, {Contender: "theirs"}}},
-		Ops: 10, Rounds: 3,
+		Ops: 10, Rounds: 3, Cores: []float64{2, 1.5, 1.98},
 		Lines: []*bench.Line{
 			{Contender: "ours", Unit: "ns", Values: []float64{100, 300, 200}, Bytes: []float64{16}, Allocs: []float64{1}},
 			{Contender: "theirs", Unit: "ns", Values: []float64{400, 600, 1000}, Ratios: []float64{4, 2, 5},
@@ -103,7 +103,7 @@ func TestTableLine(t *testing.T) {
 	for _, line := range []string{
 		"| **ours** | 200 | 100–300 |  |  | 16 | 1 |  |  |",
 		"| theirs | 600 | 400–1000 | 4x | 2x–5x | 0 | 0.50 | ≥ 4x | ✓ |",
-		"3 rounds of 10 operations.",
+		"3 rounds of 10 operations; 1.98 (1.50–2) cores were free.",
 		"**1 of 1 goal met.**",
 	} {
 		if !strings.Contains(b.String(), line+"\n") {

@@ -84,7 +84,11 @@ func compare(cfg config, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		results = append(results, result)
-		fmt.Fprintf(stderr, "%2d/%d %s (%v)\n", i+1, len(rows), row.Name, time.Since(start).Round(time.Millisecond))
+		note := ""
+		if result.Disturbed() {
+			note = ", disturbed: something else kept the cores busy"
+		}
+		fmt.Fprintf(stderr, "%2d/%d %s (%v%s)\n", i+1, len(rows), row.Name, time.Since(start).Round(time.Millisecond), note)
 	}
 	var out bytes.Buffer
 	if err := bench.WriteHeader(&out, args); err != nil {
