@@ -34,7 +34,7 @@ func WriteHeader(w io.Writer, args []string) error {
 	fmt.Fprintf(&b, "%d workers, unless a row says otherwise. Figures are medians of the rounds, in which the contenders take turns.\n", Workers)
 	b.WriteString("A ratio is taken within each round: 4x took four times as long as the first contender of the row, or that much more\n")
 	b.WriteString("of whatever the unit is. ✓ and ✗ tell whether the median meets the goal. Under each table is how many cores goroutines\n")
-	b.WriteString("that compute got before the rounds; where that is less than GOMAXPROCS, something else ran, and the figures don't count.\n\n")
+	b.WriteString("that compute got before each run; where that is less than GOMAXPROCS, something else ran, and the figures don't count.\n\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

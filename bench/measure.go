@@ -32,7 +32,7 @@ type Result struct {
 	Row    Row
 	Ops    int
 	Rounds int
-	Cores  []float64 // that were free at the start of each round
+	Cores  []float64 // that were free before each run
 	Lines  []*Line
 }
 
@@ -41,19 +41,26 @@ func (r *Result) Probed() bool { return r.Row.Cases[0].Probe != nil }
 
 // Disturbed reports whether something else kept the cores busy, by the median
 // of what was free.
-func (r *Result) Disturbed() bool {
-	return Median(r.Cores) < 0.85*float64(runtime.GOMAXPROCS(0))
+func (r *Result) Disturbed() bool { return busy(Median(r.Cores)) }
+
+func busy(cores float64) bool { return cores < 0.85*float64(runtime.GOMAXPROCS(0)) }
+
+// Settings say how thoroughly to measure.
+type Settings struct {
+	Rounds   int
+	Short    bool          // the small number of operations, and a single round
+	Patience time.Duration // how long to wait in all, in each row, for the cores to be free
 }
 
-// Measure runs the contenders of the row in turn, rounds times over, each time
-// beginning with another one, and compares them round by round. short takes
-// the small number of operations and a single round.
-func Measure(row Row, rounds int, short bool) (*Result, error) {
-	r := &Result{Row: row, Ops: row.Ops, Rounds: rounds}
+// Measure runs the contenders of the row in turn, in several rounds, each time
+// beginning with another one, and compares them round by round. While something
+// else keeps the cores busy it waits, as long as its patience lasts.
+func Measure(row Row, s Settings) (*Result, error) {
+	r := &Result{Row: row, Ops: row.Ops, Rounds: s.Rounds}
 	if row.MaxRounds > 0 {
-		r.Rounds = min(rounds, row.MaxRounds)
+		r.Rounds = min(s.Rounds, row.MaxRounds)
 	}
-	if short {
+	if s.Short {
 		r.Ops, r.Rounds = row.ShortOps, 1
 	}
 	for _, c := range row.Cases {
@@ -61,9 +68,8 @@ func Measure(row Row, rounds int, short bool) (*Result, error) {
 			return nil, err
 		}
 	}
-	m := &measurement{result: r, lines: make(map[[2]string]*Line)}
+	m := &measurement{result: r, patience: s.Patience, lines: make(map[[2]string]*Line)}
 	for round := range r.Rounds {
-		r.Cores = append(r.Cores, freeCores())
 		for i := range row.Cases {
 			c := row.Cases[(round+i)%len(row.Cases)]
 			if err := m.measure(c); err != nil {
@@ -96,9 +102,22 @@ func Verify(row Row, c Case, n int) error {
 
 // A measurement gathers the lines of a row.
 type measurement struct {
-	result *Result
-	order  []string // metrics in the order of their first appearance
-	lines  map[[2]string]*Line
+	result   *Result
+	patience time.Duration // what is left of it
+	order    []string      // metrics in the order of their first appearance
+	lines    map[[2]string]*Line
+}
+
+// awaitCores returns when the cores are free, or the patience has run out.
+func (m *measurement) awaitCores() {
+	cores := freeCores()
+	for busy(cores) && m.patience > 0 {
+		const pause = 50 * time.Millisecond
+		time.Sleep(pause)
+		m.patience -= pause
+		cores = freeCores()
+	}
+	m.result.Cores = append(m.result.Cores, cores)
 }
 
 func (m *measurement) measure(c Case) error {
@@ -108,6 +127,7 @@ func (m *measurement) measure(c Case) error {
 	})
 	defer stuck.Stop()
 	runtime.GC()
+	m.awaitCores()
 	if c.Probe != nil {
 		values, err := c.Probe(m.result.Ops)
 		for _, v := range values {

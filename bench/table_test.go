@@ -119,7 +119,7 @@ func TestMeasure(t *testing.T) {
 		if len(rows) != 1 {
 			t.Fatalf("%d rows are named %s", len(rows), name)
 		}
-		r, err := bench.Measure(rows[0], 3, true)
+		r, err := bench.Measure(rows[0], bench.Settings{Rounds: 3, Short: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 // Command compare measures antflow beside its peers and prints how they relate.
 //
-//	go run ./bench/cmd/compare [-rows REGEXP] [-rounds N] [-short] [-heavy] [-svg FILE] [-doc FILE]
+//	go run ./bench/cmd/compare [-rows REGEXP] [-rounds N] [-short] [-heavy]
+//	    [-patience DURATION] [-svg FILE] [-doc FILE]
 //
 // It prints Markdown on standard output, and tells on standard error where it
 // is. With -svg it draws the ratios as well, and with -doc it replaces what is
@@ -25,10 +26,10 @@ import (
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 type config struct {
-	rows         *regexp.Regexp
-	rounds       int
-	short, heavy bool
-	svg, doc     string
+	rows     *regexp.Regexp
+	settings bench.Settings
+	heavy    bool
+	svg, doc string
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
@@ -52,9 +53,10 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	pattern := flags.String("rows", "", "measure the rows that match the `regexp` only")
-	flags.IntVar(&cfg.rounds, "rounds", 9, "`number` of rounds")
-	flags.BoolVar(&cfg.short, "short", false, "everything once, and little of it; the figures mean nothing")
+	flags.IntVar(&cfg.settings.Rounds, "rounds", 9, "`number` of rounds")
+	flags.BoolVar(&cfg.settings.Short, "short", false, "everything once, and little of it; the figures mean nothing")
 	flags.BoolVar(&cfg.heavy, "heavy", false, "also the rows that take gigabytes")
+	flags.DurationVar(&cfg.settings.Patience, "patience", 30*time.Second, "in each row, wait as `long` in all for cores that are busy otherwise")
 	flags.StringVar(&cfg.svg, "svg", "", "draw a chart into the `file`")
 	flags.StringVar(&cfg.doc, "doc", "", "put the output between the marks of the `page`")
 	if err := flags.Parse(args); err != nil {
@@ -63,8 +65,11 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	if flags.NArg() > 0 {
 		return cfg, fmt.Errorf("unknown argument %q", flags.Arg(0))
 	}
-	if cfg.rounds < 1 {
-		return cfg, fmt.Errorf("-rounds %d: at least one", cfg.rounds)
+	if cfg.settings.Rounds < 1 {
+		return cfg, fmt.Errorf("-rounds %d: at least one", cfg.settings.Rounds)
+	}
+	if cfg.settings.Short {
+		cfg.settings.Patience = 0
 	}
 	var err error
 	cfg.rows, err = regexp.Compile(*pattern)
@@ -79,7 +84,7 @@ func compare(cfg config, args []string, stdout, stderr io.Writer) error {
 	var results []*bench.Result
 	for i, row := range rows {
 		start := time.Now()
-		result, err := bench.Measure(row, cfg.rounds, cfg.short)
+		result, err := bench.Measure(row, cfg.settings)
 		if err != nil {
 			return err
 		}
