@@ -34,18 +34,24 @@ type attempt struct {
 	park  chan struct{} // of the one wait that waits for a slot again
 }
 
-// closedAttempt stands for all first attempts that ended as nothing but tasks.
-var closedAttempt = new(attempt)
+// closedAttempt stands for all first attempts that ended as nothing but tasks,
+// and with them a plain task that succeeded. overAttempt stands for those that
+// ended before anybody wanted more of them, with the task yet to be settled or
+// retried.
+var (
+	closedAttempt = new(attempt)
+	overAttempt   = new(attempt)
+)
 
 // attempt returns the first attempt of t as more than the task.
 func (t *task) attempt() *attempt {
 	for {
 		old := t.first.Load()
-		if old != nil && old != closedAttempt {
+		if old.real() {
 			return old
 		}
 		a := &attempt{t: t, number: 1}
-		if old == closedAttempt {
+		if old != nil {
 			a.over.Store(true)
 			a.stopped.Store(attemptOver)
 		}
@@ -57,11 +63,14 @@ func (t *task) attempt() *attempt {
 
 // firstAttempt returns what attempt made, or nil.
 func (t *task) firstAttempt() *attempt {
-	if a := t.first.Load(); a != closedAttempt {
+	if a := t.first.Load(); a.real() {
 		return a
 	}
 	return nil
 }
+
+// real reports whether a is an attempt, and doesn't stand for others.
+func (a *attempt) real() bool { return a != nil && a != closedAttempt && a != overAttempt }
 
 // firstContext is a task as the context of its first attempt.
 type firstContext task
@@ -138,8 +147,8 @@ func (e *Executor) ownAttempt(ctx context.Context) *attempt {
 // lasts reports whether the attempt is one, and not over.
 func (a *attempt) lasts() bool { return a != nil && !a.over.Load() }
 
-// real returns the cancelable context, which it makes the first time.
-func (a *attempt) real() *realContext {
+// context returns the cancelable context, which it makes the first time.
+func (a *attempt) context() *realContext {
 	if r := a.made.Load(); r != nil {
 		return r
 	}
@@ -199,7 +208,7 @@ func (a *attempt) Deadline() (time.Time, bool) {
 }
 
 // Done implements [context.Context].
-func (a *attempt) Done() <-chan struct{} { return a.real().Done() }
+func (a *attempt) Done() <-chan struct{} { return a.context().Done() }
 
 // Err implements [context.Context].
 func (a *attempt) Err() error {
@@ -207,7 +216,7 @@ func (a *attempt) Err() error {
 		return r.Err()
 	}
 	if a.hasEnded() {
-		return a.real().Err() // which keeps the answer the same from now on
+		return a.context().Err() // which keeps the answer the same from now on
 	}
 	return nil
 }
@@ -231,7 +240,7 @@ func (a *attempt) Value(key any) any {
 		return r.Value(key)
 	}
 	if a.hasEnded() {
-		return a.real().Value(key)
+		return a.context().Value(key)
 	}
 	return a.t.ctx.Value(key)
 }

@@ -261,7 +261,6 @@ func (e *Executor) runPlain(w *worker) (callbacks []func()) {
 		w.exited = false
 		w.weigh(e)
 		w.end = ending{err: ErrGoexit, crashed: true}
-		w.t.Load().attempt()
 		w.over()
 		return nil
 	}
@@ -272,7 +271,6 @@ func (e *Executor) runPlain(w *worker) (callbacks []func()) {
 	if err != nil {
 		w.weigh(e)
 		w.end = ending{err: err, crashed: true}
-		w.t.Load().attempt()
 		w.over()
 	}
 	return callbacks
@@ -297,7 +295,6 @@ func (e *Executor) runEach(w *worker) []func() {
 		w.end.err = t.runner.invoke((*firstContext)(t))
 		if wt := t.w.Load(); w.end.err != nil || wt != nil && wt.lent.Load() || !t.first.CompareAndSwap(nil, closedAttempt) {
 			w.end = ending{err: w.end.err}
-			t.attempt() // not closed: the task is not finished
 			w.over()
 			return nil
 		}
@@ -394,9 +391,9 @@ func (w *worker) invoke(t *task) error {
 // over ends the attempt: from here on no Cancel is in time.
 func (w *worker) over() {
 	t := w.t.Load()
-	if a := w.again; a != nil {
-		a.stop(attemptOver)
-	} else if !t.first.CompareAndSwap(nil, closedAttempt) {
+	if w.again != nil {
+		w.again.stop(attemptOver)
+	} else if !t.first.CompareAndSwap(nil, overAttempt) {
 		t.first.Load().stop(attemptOver)
 	}
 	if w.end.err != nil && !w.end.never {
