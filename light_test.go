@@ -141,8 +141,9 @@ func TestLightContext(t *testing.T) {
 			}
 		}
 		for i, ctx := range kept {
-			<-ctx.Done()
-			if ctx.Err() != context.Canceled || ctx.Done() != ctx.Done() || ctx.Value(key{}) != "value" {
+			done := ctx.Done()
+			<-done
+			if ctx.Err() != context.Canceled || ctx.Done() != done || ctx.Value(key{}) != "value" {
 				t.Fatalf("context %d: %v, %v", i, ctx.Err(), ctx.Value(key{}))
 			}
 			if info, ok := antflow.TaskFrom(ctx); !ok || !ids[info.ID] {
