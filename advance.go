@@ -73,9 +73,6 @@ func (e *Executor) leaveLocked(t *task) {
 	switch t.phase {
 	case phaseQueued:
 		e.dequeueLocked(t)
-		if s := e.loose.s; s != nil && s.entries[e.loose.at] == (entry{}) {
-			e.loose = place{}
-		}
 		e.inviteLocked(t.batch()) // it may have been the one called back to a free place
 	case phaseGated:
 		t.x.batch.gated.remove(t)

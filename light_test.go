@@ -265,3 +265,22 @@ func TestCancelRunningFindsLightTasks(t *testing.T) {
 		rest(t, e)
 	})
 }
+
+// A Submit that is about to block, at the moment when a worker takes what fills
+// the queue without the lock, must not wait for a start that never comes.
+func TestBlockedSubmitSeesRoom(t *testing.T) {
+	testkit.NoLeak(t)
+	submits := 200_000
+	if testing.Short() {
+		submits = 20_000
+	}
+	e := antflow.New(2, antflow.QueueLimit(2))
+	nothing := func(context.Context) error { return nil }
+	for range submits {
+		e.Go(t.Context(), nothing)
+	}
+	e.Close()
+	if s := e.Stats(); s.Succeeded != uint64(submits) {
+		t.Errorf("%+v", s)
+	}
+}

@@ -61,9 +61,16 @@ func (e *Executor) requeueLocked(t *task) {
 // dequeueLocked takes a queued task out; the caller moves it on.
 func (e *Executor) dequeueLocked(t *task) {
 	e.recallLocked()
-	e.queue.remove(t)
+	e.removeLocked(t)
 	if b := t.batch(); b != nil && b.nested {
 		b.queued.remove(t)
+	}
+}
+
+func (e *Executor) removeLocked(t *task) {
+	e.queue.remove(t)
+	if p := e.loose; p.s != nil && p.s.entries[p.at] == (entry{}) {
+		e.loose = place{}
 	}
 }
 
@@ -251,7 +258,7 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 		e.dequeueLocked(t)
 		return job{t: t}, false, true
 	}
-	e.queue.remove(t)
+	e.removeLocked(t)
 	e.startedPlainLocked(nil)
 	e.admitLocked()
 	return job{t: t}, true, true

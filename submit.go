@@ -170,6 +170,7 @@ func (e *Executor) blockUnlock(t *task, b *batch, done <-chan struct{}) {
 	if t.spec.queueTimeout > 0 {
 		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
 	}
+	e.admitLocked() // what was taken until the segment was closed made room
 	e.unlock()
 	if b == nil || !b.fed {
 		l := attemptOf(t.ctx).newLease(nil)
