@@ -214,7 +214,7 @@ func (e *Executor) runLight(w *worker) bool {
 	// As for any plain task: to take the next one is to have finished this.
 	at := w.open.claim()
 	if at < 0 {
-		w.step = stepFinishLight
+		w.step = stepFinishPlain
 		return false
 	}
 	done := w.job.l.ref
@@ -234,15 +234,4 @@ func (w *worker) weigh(e *Executor) {
 	t := e.weighLocked(&s.contexts[s.used-1])
 	e.unlock()
 	w.job = job{t: t}
-}
-
-// finishLight gives up the slot of a light task that has succeeded.
-func (e *Executor) finishLight(w *worker) {
-	b, done := w.job.b, w.job.l.ref
-	e.mu.Lock()
-	e.plain--
-	e.busy--
-	e.nextLocked(w)
-	e.unlock()
-	b.source.succeeded(done)
 }

@@ -69,8 +69,7 @@ func (e *Executor) runEach(w *worker) []func() {
 		// anybody is told.
 		at := w.open.claim()
 		if at < 0 {
-			w.end = ending{}
-			w.step = stepFinish
+			w.step = stepFinishPlain
 			return nil
 		}
 		w.open.take(at, &w.job)
@@ -89,6 +88,23 @@ func (w *worker) attempt(t *task) *attempt {
 		return w.again
 	}
 	return t.firstAttempt()
+}
+
+// finishPlain gives up the slot of a plain task that has succeeded, where there
+// was no next one to take. It returns the task, published, if it is not light.
+func (e *Executor) finishPlain(w *worker) *task {
+	t, b, ref := w.job.t, w.job.b, w.job.l.ref
+	e.mu.Lock()
+	e.plain--
+	e.busy--
+	e.nextLocked(w)
+	e.unlock()
+	if t == nil {
+		b.source.succeeded(ref)
+		return nil
+	}
+	t.publish(StateSucceeded, nil)
+	return t
 }
 
 // adopt takes a plain task that has not been called yet into the books.

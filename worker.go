@@ -32,8 +32,9 @@ type step uint8
 
 const (
 	stepSearch      step = iota // look for a task
+	stepLinger                  // the same, after having looked
 	stepPlain                   // run plain tasks, one after the other
-	stepFinishLight             // give the slot of a light task up
+	stepFinishPlain             // give the slot of a plain task up
 	stepAcquire                 // try for the permit
 	stepRun                     // call the task's function
 	stepDecide                  // ask RetryIf and Backoff
@@ -102,7 +103,7 @@ func (e *Executor) nextLocked(w *worker) {
 		return
 	}
 	e.searching = true
-	w.step = stepSearch
+	w.step = stepLinger
 }
 
 // leaveCrewLocked takes w out of the crew.
@@ -126,8 +127,8 @@ func (e *Executor) leaveCrewLocked(w *worker) {
 // of work for a moment keeps its last worker for that long: to start another
 // one costs more than a task. It yields the processor while it waits, a bounded
 // number of times, so an idle machine is idle.
-func (e *Executor) search(w *worker) bool {
-	for round := 0; ; round++ {
+func (e *Executor) search(w *worker, round int) bool {
+	for ; ; round++ {
 		if round > 0 && round < patience && !e.news.Load() && !e.closed.Load() {
 			runtime.Gosched()
 			continue
@@ -200,14 +201,19 @@ func (e *Executor) work(w *worker) {
 		var callbacks []func()
 		switch w.step {
 		case stepSearch:
-			if !e.search(w) {
+			if !e.search(w, 0) {
+				w = nil
+				return
+			}
+		case stepLinger:
+			if !e.search(w, 1) {
 				w = nil
 				return
 			}
 		case stepPlain:
 			callbacks = e.runPlain(w)
-		case stepFinishLight:
-			e.finishLight(w)
+		case stepFinishPlain:
+			settled = e.finishPlain(w)
 		case stepAcquire:
 			settled = e.tryPermit(w)
 		case stepRun:
