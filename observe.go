@@ -10,7 +10,7 @@ import (
 // and Canceled.
 type Stats struct {
 	MaxWorkers int // limit
-	Workers    int // goroutines alive now, up to MaxWorkers + Blocked
+	Workers    int // goroutines that have a task now, up to MaxWorkers + Blocked
 
 	Running int // tasks with a slot
 	Blocked int // started tasks whose slot is lent while they wait

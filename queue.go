@@ -33,13 +33,14 @@ func (x entry) plain() bool { return x.b != nil || x.t != nil && x.t.plain() }
 type segment struct {
 	word    atomic.Uint64
 	emptied atomic.Int32 // entries that were, at last by those who took them
-	base    uint64       // the place of the first entry
-	head    int          // the entries before it are taken or were empty
-	n       int          // entries in use
-	entries []entry      // never replaced, so that workers may read it
-	lights  []light      // made with the first
-	mixed   bool         // some are not plain, or empty
-	scopes  []*scope     // that have runs in it
+	l       *level
+	base    uint64   // the place of the first entry
+	head    int      // the entries before it are taken or were empty
+	n       int      // entries in use
+	entries []entry  // never replaced, so that workers may read it
+	lights  []light  // made with the first
+	mixed   bool     // some are not plain, or empty
+	scopes  []*scope // that have runs in it
 }
 
 // The first segment of a level is small: many a level has few tasks.
@@ -117,9 +118,9 @@ func (l *level) pushEntry(x entry) (*segment, int) {
 	}
 	if s == nil || s.n == len(s.entries) {
 		if s = l.q.spare; s != nil && size == mostSegment {
-			s.base, l.q.spare = l.tail, nil
+			s.l, s.base, l.q.spare = l, l.tail, nil
 		} else {
-			s = &segment{base: l.tail, entries: make([]entry, size)}
+			s = &segment{l: l, base: l.tail, entries: make([]entry, size)}
 		}
 		l.segments = append(l.segments, s)
 	}

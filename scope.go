@@ -24,6 +24,7 @@ type scope struct {
 	ctx     context.Context
 	members *task // through extra.scopeNext
 	runs    []run
+	woven   bool // the runs are of segments of several levels
 	dead    bool // empty, and out of e.scopes
 	stop    func() bool
 }
@@ -115,18 +116,44 @@ func (sc *scope) enroll(s *segment, at int) {
 	if sc.follow(s, at) {
 		return
 	}
-	if n := len(sc.runs); n > 0 && sc.runs[n-1].s == s {
-		sc.runs = append(sc.runs, run{s, at, at + 1})
-		return
+	if n := len(sc.runs); n > 0 {
+		if sc.runs[n-1].s == s {
+			sc.runs = append(sc.runs, run{s, at, at + 1})
+			return
+		}
+		sc.woven = sc.woven || sc.runs[n-1].s.l != s.l
 	}
 	sc.runs = append(sc.runs, run{s, at, at + 1})
 	s.scopes = append(s.scopes, sc)
 }
 
+// forget drops the runs in s. Mostly these are the first ones: a level fills
+// and empties its segments in order.
+func (sc *scope) forget(s *segment) {
+	if sc.woven {
+		sc.runs = slices.DeleteFunc(sc.runs, func(r run) bool { return r.s == s })
+		return
+	}
+	first := slices.IndexFunc(sc.runs, func(r run) bool { return r.s == s })
+	if first < 0 {
+		return
+	}
+	last := first
+	for last < len(sc.runs) && sc.runs[last].s == s {
+		last++
+	}
+	if first == 0 {
+		clear(sc.runs[:last])
+		sc.runs = sc.runs[last:]
+	} else {
+		sc.runs = slices.Delete(sc.runs, first, last)
+	}
+}
+
 // leaveScopes ends what scopes know of a segment that has no task any more.
 func (s *segment) leaveScopes() {
 	for _, sc := range s.scopes {
-		sc.runs = slices.DeleteFunc(sc.runs, func(r run) bool { return r.s == s })
+		sc.forget(s)
 		sc.e.endEmptyLocked(sc)
 	}
 	s.scopes = nil
