@@ -2,6 +2,9 @@ package bench
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -70,10 +73,19 @@ func percentiles(name string, delays []float64) []Value {
 	return []Value{value("p50", 0.5), value("p99", 0.99), value("p99.9", 0.999)}
 }
 
+// stallAfter is how much longer than planned a run may take before it shows on
+// standard error what its goroutines do.
+const stallAfter = 5 * time.Second
+
 // halfLoad returns the delays of all tasks.
 func halfLoad(start starter, workers int, duration time.Duration) []float64 {
 	submit, stop := start(workers)
 	defer stop()
+	stalled := time.AfterFunc(duration+stallAfter, func() {
+		fmt.Fprintf(os.Stderr, "latency: %s, %v over time\n", count(workers, "worker"), stallAfter)
+		pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+	})
+	defer stalled.Stop()
 	interval := 2 * serviceTime / time.Duration(workers)
 	delays := make([]float64, max(int(duration/interval), 1))
 	var wg sync.WaitGroup
