@@ -47,6 +47,7 @@ type segment struct {
 const (
 	leastSegment = 8
 	mostSegment  = 256
+	mostSpare    = 256 // segments
 )
 
 // claim takes the next entry of an open segment, or returns -1. It needs no
@@ -117,8 +118,9 @@ func (l *level) pushEntry(x entry) (*segment, int) {
 		size = min(2*len(s.entries), mostSegment)
 	}
 	if s == nil || s.n == len(s.entries) {
-		if s = l.q.spare; s != nil && size == mostSegment {
-			s.l, s.base, l.q.spare = l, l.tail, nil
+		if n := len(l.q.spare); n > 0 && size == mostSegment {
+			s, l.q.spare = l.q.spare[n-1], l.q.spare[:n-1]
+			s.l, s.base = l, l.tail
 		} else {
 			s = &segment{l: l, base: l.tail, entries: make([]entry, size)}
 		}
@@ -182,10 +184,10 @@ func (l *level) front() *segment {
 // keep has a full segment used again. One that a worker took an entry from but
 // has not emptied it yet is left alone.
 func (q *queue) keep(s *segment) {
-	if s.n == mostSegment && int(s.emptied.Load()) == s.n {
+	if s.n == mostSegment && int(s.emptied.Load()) == s.n && len(q.spare) < mostSpare {
 		s.head, s.n, s.mixed = 0, 0, false
 		s.emptied.Store(0)
-		q.spare = s
+		q.spare = append(q.spare, s)
 	}
 }
 
@@ -193,11 +195,11 @@ func (q *queue) keep(s *segment) {
 type queue struct {
 	byPriority map[int]*level
 	levels     indexed[*level]
-	recent     *level   // the one used last
-	open       *segment // that workers take from without the lock, or nil
-	openLevel  *level   // its level
-	spare      *segment // a used-up one, for the next
-	start      uint64   // a place that no level has reached
+	recent     *level     // the one used last
+	open       *segment   // that workers take from without the lock, or nil
+	openLevel  *level     // its level
+	spare      []*segment // used-up ones, for the next; none at rest
+	start      uint64     // a place that no level has reached
 }
 
 func newQueue() queue {

@@ -145,6 +145,7 @@ func (e *Executor) search(w *worker, round int) bool {
 		if round >= patience || e.closed.Load() {
 			if e.crew == nil {
 				e.restScopeLocked()
+				e.queue.spare = nil
 			}
 			e.unlock()
 			return false
