@@ -5,14 +5,11 @@ func (e *Executor) cancel(t *task) bool {
 	ended := t.ctx.Err() != nil // then that is the reason, whoever asks after it
 	e.mu.Lock()
 	e.assignLocked()
-	if t.phase == phaseQueued && !e.queuedLocked(t) && !e.adoptRunningLocked(t) {
+	if t.phase == phaseSettled || t.phase == phaseQueued && !e.queuedLocked(t) && !e.adoptRunningLocked(t) {
 		e.unlock()
 		return !t.settledState() // or else its owner is about to settle it
 	}
 	switch t.phase {
-	case phaseSettled:
-		e.unlock()
-		return !t.settledState()
 	case phaseRunning, phaseBlocked, phaseReturning:
 		a := t.askableLocked()
 		if a.asked == nil && !ended {

@@ -47,9 +47,9 @@ var (
 	flowSettled = plainError("the call has returned")
 )
 
-// init prepares a flow of the caller of ctx; s may be nil. Without options for it, the
-// window lets each worker have a few inputs ahead.
-func (f *flow) init(ctx context.Context, e *Executor, bs *batchSpec, s source) {
+// init prepares a flow of the caller of ctx. Without options for it, the window
+// lets each worker have a few inputs ahead.
+func (f *flow) init(ctx context.Context, e *Executor, bs *batchSpec, s typed) {
 	f.batch.init(ctx, e, bs)
 	f.fed = true
 	bs.task.nonBlocking = false
@@ -65,8 +65,8 @@ func (f *flow) init(ctx context.Context, e *Executor, bs *batchSpec, s source) {
 	f.wake = make(chan struct{}, 1)
 }
 
-// feed runs the source on the feeder. The source calls offer for each input
-// and ends when that says so.
+// feed runs the source on the feeder, which submits each input and ends when
+// awaitRoom says so.
 func (f *flow) feed(source func()) {
 	go func() {
 		returned := false

@@ -38,6 +38,7 @@ func ForEach[T any](ctx context.Context, e *Executor, inputs iter.Seq[T], fn fun
 			it := r.itemLocked(index, input)
 			room := r.open < r.window
 			r.mu.Unlock()
+			// A task that isn't light may have been refused.
 			if light := r.submit(it); (!room || !light) && !r.awaitRoom() {
 				return
 			}
@@ -125,16 +126,6 @@ func (r *eachSource[T]) itemLocked(index int, input T) *eachItem[T] {
 	}
 	it.index, it.input = index, input
 	return it
-}
-
-// submit submits an item and reports whether as a light one.
-func (r *eachSource[T]) submit(it *eachItem[T]) bool {
-	if r.source != nil && r.e.submitLight(&r.batch, light{ref: it}) {
-		return true
-	}
-	t, runner := r.heavy(it)
-	r.e.submit(r.ctx, t, runner, &r.batch, r.spec)
-	return false
 }
 
 func (r *eachSource[T]) call(ctx context.Context, ref any) error {

@@ -16,7 +16,8 @@ type batch struct {
 	spec   *spec
 	owner  *attempt // of the task that it was made in, whose slot its waits lend
 	nested bool     // that is a task of e
-	source source   // of its light tasks; nil if it can't have any
+	typed  typed    // makes its tasks
+	lights bool     // they may be light
 	ctx    context.Context
 	done   <-chan struct{} // ctx.Done()
 	fed    bool            // its Submits come from a goroutine of its own, not the owner's
@@ -28,13 +29,10 @@ type batch struct {
 	waiting []*boost       // of the waits for it
 }
 
-// setContext gives b the context of its tasks, and the source of light ones
-// where they can be.
-func (b *batch) setContext(ctx context.Context, s source) {
-	b.ctx, b.done = ctx, ctx.Done()
-	if !b.nested && b.limit == 0 && !b.spec.waits() && b.spec.timeout == 0 {
-		b.source = s
-	}
+// setContext gives b the context of its tasks and what makes them.
+func (b *batch) setContext(ctx context.Context, s typed) {
+	b.ctx, b.done, b.typed = ctx, ctx.Done(), s
+	b.lights = !b.nested && b.limit == 0 && !b.spec.waits() && b.spec.timeout == 0
 }
 
 func (b *batch) init(ctx context.Context, e *Executor, bs *batchSpec) {
@@ -140,18 +138,16 @@ func (t *groupTask) settled()                         { t.g.settled(&t.task) }
 // The options win over the group's. A nil fn or option panics.
 func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
 	must(fn != nil, "Group.Go(nil): the function must not be nil")
-	sp := g.spec
-	if len(opts) > 0 {
-		own := *sp
-		applyTaskOptions(&own, opts)
-		sp = &own
-	}
-	g.added.Add(1)
-	if len(opts) == 0 && g.source != nil && g.e.submitLight(&g.batch, light{ref: groupFn(fn)}) {
+	if len(opts) == 0 {
+		g.added.Add(1)
+		g.submit(groupFn(fn))
 		return
 	}
-	t := &groupTask{g: g, fn: fn}
-	g.e.submit(g.ctx, &t.task, t, &g.batch, sp)
+	own := *g.spec
+	applyTaskOptions(&own, opts)
+	g.added.Add(1)
+	t, r := g.heavy(groupFn(fn))
+	g.e.submit(g.ctx, t, r, &g.batch, &own)
 }
 
 // A function for [Group.Go], as the reference of a light task.

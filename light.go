@@ -12,17 +12,17 @@ import (
 // as soon as somebody wants anything of it: when it fails, when it waits, when
 // it is canceled, when a context is derived from its own.
 type light struct {
-	ref any // the source's: a pointer or a function, which need no allocation
+	ref any // the batch's: a pointer or a function, which need no allocation
 	id  uint64
 }
 
-// A source is the typed side of a batch with light tasks.
-type source interface {
+// typed is the typed side of a batch: a group, or the run of a map.
+type typed interface {
 	// call calls the function of a light task.
 	call(ctx context.Context, ref any) error
 	// succeeded is called once the books have it that it did, outside locks.
 	succeeded(ref any)
-	// heavy makes a task of a light one.
+	// heavy makes a task that is not light.
 	heavy(ref any) (*task, runner)
 }
 
@@ -124,7 +124,7 @@ func (e *Executor) weighRunningLocked(w *worker) *task {
 
 // weigh makes a task of a light one.
 func (b *batch) weigh(l *light) *task {
-	t, r := b.source.heavy(l.ref)
+	t, r := b.typed.heavy(l.ref)
 	t.runner, t.ctx, t.spec, t.id = r, b.ctx, b.spec, l.id
 	return t
 }
@@ -173,6 +173,17 @@ func (c *lightContext) Value(key any) any {
 // String describes the context for humans.
 func (c *lightContext) String() string { return contextString(c.s.b.ctx, c.id) }
 
+// submit submits a task with the options of the batch, and reports whether it
+// is a light one.
+func (b *batch) submit(ref any) bool {
+	if b.lights && b.e.submitLight(b, light{ref: ref}) {
+		return true
+	}
+	t, r := b.typed.heavy(ref)
+	b.e.submit(b.ctx, t, r, b, b.spec)
+	return false
+}
+
 // submitLight queues a light task of b. It reports false, and has done
 // nothing, where that may take more: then it has to be a task of its own.
 func (e *Executor) submitLight(b *batch, l light) bool {
@@ -204,7 +215,7 @@ func (e *Executor) runLight(w *worker) bool {
 		w.adopt(e)
 		return false
 	}
-	err := b.source.call(c, w.job.l.ref)
+	err := b.typed.call(c, w.job.l.ref)
 	if err != nil || !c.s.cur.CompareAndSwap(c, nil) {
 		w.weigh(e)
 		w.end = ending{err: err}
@@ -220,7 +231,7 @@ func (e *Executor) runLight(w *worker) bool {
 	done := w.job.l.ref
 	w.open.take(at, &w.job)
 	w.began()
-	b.source.succeeded(done)
+	b.typed.succeeded(done)
 	return true
 }
 

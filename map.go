@@ -296,12 +296,8 @@ func (r *mapRun[T, R]) pull() {
 		}
 		room := r.open < r.window
 		r.mu.Unlock()
-		if r.source == nil || !r.e.submitLight(&r.batch, light{ref: it}) {
-			t := &mapTask[T, R]{r: r, it: it}
-			r.e.submit(r.ctx, &t.task, t, &r.batch, r.spec)
-			room = false // or none is wanted any more
-		}
-		if !room && !r.awaitRoom() {
+		// A task that isn't light may have been refused.
+		if light := r.submit(it); (!room || !light) && !r.awaitRoom() {
 			return
 		}
 		index++

@@ -100,7 +100,7 @@ func (e *Executor) finishPlain(w *worker) *task {
 	e.nextLocked(w)
 	e.unlock()
 	if t == nil {
-		b.source.succeeded(ref)
+		b.typed.succeeded(ref)
 		return nil
 	}
 	t.publish(StateSucceeded, nil)

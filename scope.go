@@ -14,7 +14,8 @@ import (
 //
 // A plain task that is queued is no member by itself, for it is taken without
 // the lock: the scope knows in which runs of which segments its tasks are, and
-// forgets a run when all of the segment is taken.
+// forgets a run when all of the segment is taken. Plain tasks under contexts
+// that never end need none of this; the queue has them.
 //
 // From its making to the end of its function, or to its successful stop, a
 // scope counts among the active.
@@ -238,7 +239,7 @@ func (sc *scope) sweep() {
 		return
 	}
 	e.endScopeLocked(sc)
-	out := sc.tasks(nil, func(*task) bool { return true })
+	out := sc.tasks()
 	slices.SortFunc(out, byID)
 	for _, t := range out {
 		e.leaveLocked(t)
@@ -249,16 +250,15 @@ func (sc *scope) sweep() {
 	e.cancelAll(out, nil)
 }
 
-// tasks appends the tasks of the scope that keep accepts. No segment is open.
-func (sc *scope) tasks(out []*task, keep func(*task) bool) []*task {
+// tasks returns the tasks of the scope. No segment is open.
+func (sc *scope) tasks() []*task {
+	var out []*task
 	for t := sc.members; t != nil; t = t.x.scopeNext {
-		if keep(t) {
-			out = append(out, t)
-		}
+		out = append(out, t)
 	}
 	for _, r := range sc.runs {
 		for i := max(r.lo, r.s.head); i < r.hi; i++ {
-			if t := r.s.weigh(i); t != nil && keep(t) {
+			if t := r.s.weigh(i); t != nil {
 				out = append(out, t)
 			}
 		}

@@ -6,8 +6,8 @@ import (
 )
 
 // A worker is a goroutine that has a slot and a task for it. It is started
-// with its first task, takes the next one when it gives the slot up, and ends
-// when there is none: nothing waits for work to come.
+// for a task, takes the next one when it gives the slot up, and ends when there
+// is none: nothing waits for work to come, but for the few yields of search.
 //
 // It steps through states rather than calls, because user code may end its
 // goroutine with runtime.Goexit in any of the steps; another goroutine then
@@ -96,14 +96,22 @@ func (e *Executor) nextLocked(w *worker) {
 		w.takeLocked(e, j)
 		return
 	}
-	e.tieLocked()
 	e.leaveCrewLocked(w)
-	if e.searching {
+	if !e.lingerLocked(w) {
 		e.active.Add(1)
-		return
+	}
+}
+
+// lingerLocked has w, which is out of the crew, search for some time. It
+// reports false, and w is to end, if another worker does.
+func (e *Executor) lingerLocked(w *worker) bool {
+	e.tieLocked()
+	if e.searching {
+		return false
 	}
 	e.searching = true
 	w.step = stepLinger
+	return true
 }
 
 // leaveCrewLocked takes w out of the crew.
@@ -181,10 +189,8 @@ func (e *Executor) rehire(w *worker) {
 	if j, ok := e.pickLocked(); ok {
 		e.active.Add(-1)
 		e.hireLocked(w, j)
-	} else if e.tieLocked(); !e.searching {
+	} else if e.lingerLocked(w) {
 		e.active.Add(-1)
-		e.searching = true
-		w.step = stepSearch
 	}
 	e.unlock()
 }
