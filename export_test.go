@@ -87,7 +87,7 @@ func (c *checker) workers() {
 
 func (c *checker) queues() {
 	e := c.e
-	startable := 0
+	startable, spans := 0, 0
 	for t := e.resumed.front; t != nil; t = t.x.next {
 		startable++
 		if t.phase != phaseReturning {
@@ -112,6 +112,16 @@ func (c *checker) queues() {
 					c.counts[classQueued]++
 					continue
 				}
+				if sp := t.span(); sp != nil {
+					n := sp.left()
+					c.check(n > 0, 15, "a span without an item")
+					startable += n
+					c.light += n
+					c.lightBacklog += n
+					c.counts[classQueued] += n
+					spans++
+					continue
+				}
 				startable++
 				c.find(t, "the queue", phaseQueued)
 				c.check(t.place == s.base+uint64(i), 1, "task %d is at %d, not at %d", t.id, s.base+uint64(i), t.place)
@@ -126,6 +136,7 @@ func (c *checker) queues() {
 			c.check(t.x.pos == int32(i)+1, 1, "task %d is at %d of a heap, not at %d", t.id, i, t.x.pos-1)
 		}
 	}
+	c.check(spans == len(e.queue.spans), 1, "%d spans in the queue, %d listed", spans, len(e.queue.spans))
 	c.check(startable == 0 || e.busy >= e.max, 3, "%d tasks could start in %d of %d slots", startable, e.busy, e.max)
 	for t := e.admission.front; t != nil; t = t.x.next {
 		c.check(t.phase == phaseAdmission, 16, "task %d in phase %d blocks a Submit", t.id, t.phase)
@@ -171,7 +182,10 @@ func (c *checker) scopes() {
 			for i := max(r.lo, r.s.head); i < r.hi; i++ {
 				if r.s.entries[i].b != nil {
 					members++
-				} else if t := r.s.entries[i].t; t != nil && t.plain() {
+				} else if t := r.s.entries[i].t; t != nil && t.span() != nil {
+					members += t.span().left()
+					c.check(t.ctx.Done() == key, 13, "span %d is in the run of another scope", t.id)
+				} else if t != nil && t.plain() {
 					members++
 					c.check(t.ctx.Done() == key, 13, "task %d is in the run of another scope", t.id)
 				}

@@ -26,7 +26,8 @@ func ForEach[T any](ctx context.Context, e *Executor, inputs iter.Seq[T], fn fun
 	must(e != nil, "ForEach: the executor must not be nil")
 	must(inputs != nil, "ForEach: the inputs must not be nil")
 	must(fn != nil, "ForEach: the function must not be nil")
-	r := newEachRun(ctx, e, "ForEach", fn, opts)
+	r := new(eachSource[T])
+	r.init(ctx, e, "ForEach", fn, opts)
 	return r.run(func() {
 		index := 0
 		for input := range inputs {
@@ -45,28 +46,6 @@ func ForEach[T any](ctx context.Context, e *Executor, inputs iter.Seq[T], fn fun
 			index++
 		}
 	})
-}
-
-// MapSlice calls fn for each input, concurrently, waits for all, and returns
-// a slice as long as the input with each result at its input's index, the
-// zero value where there is none. Errors are those of [ForEach]; the results
-// so far come with them. It reads inputs until it returns. A nil context,
-// executor, function or option panics.
-func MapSlice[T, R any](ctx context.Context, e *Executor, inputs []T, fn func(context.Context, T) (R, error), opts ...GroupOption) ([]R, error) {
-	must(ctx != nil, "MapSlice: the context must not be nil")
-	must(e != nil, "MapSlice: the executor must not be nil")
-	must(fn != nil, "MapSlice: the function must not be nil")
-	results := make([]R, len(inputs))
-	at := func(ctx context.Context, i int) error {
-		v, err := fn(ctx, inputs[i])
-		if err == nil {
-			results[i] = v
-		}
-		return err
-	}
-	r := newEachRun(ctx, e, "MapSlice", at, opts)
-	err := runSlice(r, len(inputs))
-	return results, err
 }
 
 // An eachRun is one call of ForEach or MapSlice. Its second block is guarded
@@ -108,12 +87,10 @@ func (t *eachTask[T]) drop() {
 	t.it.input = none
 }
 
-func newEachRun[T any](ctx context.Context, e *Executor, name string, fn func(context.Context, T) error, opts []GroupOption) *eachSource[T] {
+func (r *eachSource[T]) init(ctx context.Context, e *Executor, name string, fn func(context.Context, T) error, opts []GroupOption) {
 	bs := e.groupSpec(name, opts)
-	r := &eachSource[T]{fn: fn}
-	r.collect = bs.collect
+	r.fn, r.collect = fn, bs.collect
 	r.flow.init(ctx, e, bs, r)
-	return r
 }
 
 // itemLocked makes an item of a pulled input, which was opened.
@@ -223,35 +200,6 @@ func (r *eachRun) run(source func()) error {
 	r.feed(source)
 	r.wait()
 	return r.outcome()
-}
-
-// runSlice submits a task for each index below n and waits for them. A slice
-// blocks nobody, so it needs no feeder.
-func runSlice(r *eachSource[int], n int) error {
-	defer r.leave(flowSettled)
-	if ok, err := r.begin(); !ok {
-		return err
-	}
-	r.fed = false // the caller is the feeder, and waits for room
-	for i := 0; ; i++ {
-		r.mu.Lock()
-		if i == n && !r.complete {
-			r.complete, r.exhausted = true, true
-		}
-		if i == n || r.open >= r.window {
-			r.mu.Unlock()
-			r.wait()
-			r.mu.Lock()
-		}
-		if !r.openLocked() {
-			r.mu.Unlock()
-			r.wait()
-			return r.outcome()
-		}
-		it := r.itemLocked(i, i)
-		r.mu.Unlock()
-		r.submit(it)
-	}
 }
 
 // wait blocks until there are news. When the caller's context ends, the source

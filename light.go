@@ -26,97 +26,149 @@ type typed interface {
 	heavy(ref any) (*task, runner)
 }
 
-// A job is what a worker takes out of the queue: a task, or a light one.
+// A job is what a worker takes out of the queue: a task, or a light one, or
+// several of a span.
 type job struct {
-	t *task
-	b *batch // of the light one
-	l light
+	t  *task
+	b  *batch // of the light ones
+	l  light
+	sp *span
+	s  stretch
 }
 
 // A strand is the contexts of light tasks of one batch that a worker runs one
-// after the other, so that they need few allocations. A context is that of
-// cur's attempt while it is there; the worker takes it away, or somebody who
-// wants the task exchanges it for weighed. So, as for closedAttempt, a worker
-// that took it away knows that nobody wants anything.
+// after the other, so that they need few allocations. The word tells the task
+// that runs, by its ID, and that it is light; the worker takes that away when
+// it is done with the task, or somebody does who wants the task to be one of
+// its own. So, as for closedAttempt, a worker that took it away knows that
+// nobody wants anything. For the items of a chunk its word tells instead.
 type strand struct {
 	b        *batch
 	w        *worker
-	cur      atomic.Pointer[lightContext]
+	ch       *chunk
+	word     atomic.Uint64
+	weighed  atomic.Pointer[[]*task] // tasks that were made of them; never changed, but replaced under e.mu
 	used     int
 	contexts [32]lightContext
 }
 
-// weighed stands for a light task that was made a task of its own.
-var weighed = new(lightContext)
-
 // A lightContext is the context of a light task's attempt.
 type lightContext struct {
 	s  *strand
-	t  atomic.Pointer[task] // the light task as its own, once it is
 	id uint64
+}
+
+// runningWord is the word of a strand while the light task with that ID runs.
+func runningWord(id uint64) uint64 { return id<<1 | 1 }
+
+// runs reports whether the task with that ID runs, and is light.
+func (s *strand) runs(id uint64) bool {
+	if s.ch != nil {
+		return s.ch.runs(id)
+	}
+	return s.word.Load() == runningWord(id)
 }
 
 // context begins the attempt of w's light task.
 func (w *worker) context() *lightContext {
+	c := w.nextContext(nil, w.job.l.id)
+	c.s.word.Store(runningWord(c.id))
+	return c
+}
+
+func (w *worker) nextContext(ch *chunk, id uint64) *lightContext {
 	s := w.strand.Load()
-	if s == nil || s.b != w.job.b || s.used == len(s.contexts) {
-		s = &strand{b: w.job.b, w: w}
+	if s == nil || s.b != w.job.b || s.ch != ch || s.used == len(s.contexts) {
+		s = &strand{b: w.job.b, w: w, ch: ch}
 		w.strand.Store(s)
 	}
 	c := &s.contexts[s.used]
 	s.used++
-	c.s, c.id = s, w.job.l.id
-	s.cur.Store(c)
+	c.s, c.id = s, id
 	return c
+}
+
+// weighedTask is the task that was made of the light one, or nil.
+func (c *lightContext) weighedTask() *task {
+	if all := c.s.weighed.Load(); all != nil {
+		for _, t := range *all {
+			if t.id == c.id {
+				return t
+			}
+		}
+	}
+	return nil
 }
 
 // task is the light task as a task of its own: the one that runs, or else what
 // is left of one that has succeeded.
 func (c *lightContext) task() *task {
-	if t := c.t.Load(); t != nil {
+	if t := c.weighedTask(); t != nil {
 		return t
 	}
 	e := c.s.b.e
 	e.mu.Lock()
 	defer e.unlock()
-	return e.weighLocked(c)
+	return c.taskLocked(e)
 }
 
-func (e *Executor) weighLocked(c *lightContext) *task {
-	if t := c.t.Load(); t != nil {
+func (c *lightContext) taskLocked(e *Executor) *task {
+	if t := c.weighedTask(); t != nil {
 		return t
 	}
-	s := c.s
-	var t *task
-	if s.cur.CompareAndSwap(c, weighed) {
+	return e.weighLocked(c.s, c.id)
+}
+
+// weighLocked makes the light task with that ID one of its own.
+func (e *Executor) weighLocked(s *strand, id uint64) (t *task) {
+	switch {
+	case s.ch != nil:
+		if s.ch.runs(id) || s.ch.t != nil && s.ch.t.id == id {
+			t = e.weighChunkLocked(s.ch)
+		}
+	case s.word.CompareAndSwap(runningWord(id), 0):
 		t = s.b.weigh(&s.w.job.l)
-		t.word.Store(wordOf(StateRunning, 1))
-		t.first.Store(&attempt{t: t, number: 1})
-		e.plain--
-		e.claims--
-		e.counts[classRunning]++
-		t.phase = phaseRunning
-		s.w.t.Store(t)
-	} else {
-		t = &task{spec: s.b.spec, ctx: s.b.ctx, id: c.id, phase: phaseSettled}
+		e.liftLocked(s.w, t)
+	}
+	if t == nil {
+		t = &task{spec: s.b.spec, ctx: s.b.ctx, id: id, phase: phaseSettled}
 		t.word.Store(wordOf(StateSucceeded, 1))
 		t.first.Store(closedAttempt)
 	}
-	c.t.Store(t)
+	var all []*task
+	if old := s.weighed.Load(); old != nil {
+		all = *old
+	}
+	all = append(all[:len(all):len(all)], t)
+	s.weighed.Store(&all)
 	return t
+}
+
+// liftLocked makes t, which was light and runs, one that the books know.
+func (e *Executor) liftLocked(w *worker, t *task) {
+	t.word.Store(wordOf(StateRunning, 1))
+	t.first.Store(&attempt{t: t, number: 1})
+	e.plain--
+	e.claims--
+	e.counts[classRunning]++
+	t.phase = phaseRunning
+	w.t.Store(t)
 }
 
 // weighRunningLocked makes a task of the light one that w runs, if it does.
 func (e *Executor) weighRunningLocked(w *worker) *task {
+	if w.chunk != nil {
+		return e.weighChunkLocked(w.chunk)
+	}
 	s := w.strand.Load()
 	if s == nil {
 		return nil
 	}
-	c := s.cur.Load()
-	if c == nil || c == weighed {
+	word := s.word.Load()
+	if word == 0 {
 		return nil
 	}
-	if t := e.weighLocked(c); t.phase == phaseRunning {
+	if t := e.weighLocked(s, word>>1); t.phase == phaseRunning {
 		return t
 	}
 	return nil
@@ -132,7 +184,7 @@ func (b *batch) weigh(l *light) *task {
 // idle reports whether nobody ever asked for more than the values of the
 // context, which has not ended.
 func (c *lightContext) idle() bool {
-	return c.t.Load() == nil && c.s.cur.Load() == c && c.s.b.ctx.Err() == nil
+	return c.s.runs(c.id) && c.s.b.ctx.Err() == nil
 }
 
 func (c *lightContext) first() *firstContext { return (*firstContext)(c.task()) }
@@ -216,7 +268,7 @@ func (e *Executor) runLight(w *worker) bool {
 		return false
 	}
 	err := b.typed.call(c, w.job.l.ref)
-	if err != nil || !c.s.cur.CompareAndSwap(c, nil) {
+	if err != nil || !c.s.word.CompareAndSwap(runningWord(c.id), 0) {
 		w.weigh(e)
 		w.end = ending{err: err}
 		w.over()
@@ -240,9 +292,19 @@ func (w *worker) weigh(e *Executor) {
 	if w.job.t != nil {
 		return
 	}
+	if ch := w.chunk; ch != nil {
+		n := ch.ended()
+		e.mu.Lock()
+		w.job = job{t: e.weighChunkLocked(ch)}
+		w.chunk = nil
+		e.unlock()
+		if n > 0 {
+			ch.sp.items.itemsSucceeded(n)
+		}
+		return
+	}
 	s := w.strand.Load()
 	e.mu.Lock()
-	t := e.weighLocked(&s.contexts[s.used-1])
+	w.job = job{t: s.contexts[s.used-1].taskLocked(e)}
 	e.unlock()
-	w.job = job{t: t}
 }

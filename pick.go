@@ -39,7 +39,7 @@ func (e *Executor) levelLocked(priority int) *level {
 	}
 	if top := q.levels.top(); top != nil && (priority > top.priority || q.levels.len() > 1) {
 		e.assignLocked() // it may overtake one of those
-		if o := q.openLevel; o != nil && priority > o.priority {
+		if o := q.openLevel; o != nil && priority > o.priority || len(q.spans) > 0 {
 			e.recallLocked()
 		}
 	}
@@ -60,7 +60,7 @@ func (e *Executor) requeueLocked(t *task) {
 
 // dequeueLocked takes a queued task out; the caller moves it on.
 func (e *Executor) dequeueLocked(t *task) {
-	e.recallLocked()
+	e.closeLocked()
 	e.removeLocked(t)
 	if b := t.batch(); b != nil && b.nested {
 		b.queued.remove(t)
@@ -80,7 +80,7 @@ func (e *Executor) queuedLocked(t *task) bool {
 	if t.phase != phaseQueued {
 		return false
 	}
-	e.recallLocked()
+	e.closeLocked()
 	return e.queue.holds(t)
 }
 
@@ -99,6 +99,7 @@ func (e *Executor) publishLocked() {
 	}
 	s := l.front()
 	if s == nil {
+		e.queue.dropEmpty(l)
 		return
 	}
 	limit := s.n
@@ -123,6 +124,11 @@ func (e *Executor) syncLocked() {
 	if s := e.queue.open; s != nil {
 		e.bookLocked(s, s.word.Load())
 	}
+	for _, sp := range e.queue.spans {
+		for ch := sp.oldest; ch != nil; ch = ch.next {
+			e.bookChunkLocked(ch)
+		}
+	}
 }
 
 func (e *Executor) bookLocked(s *segment, word uint64) {
@@ -134,9 +140,15 @@ func (e *Executor) bookLocked(s *segment, word uint64) {
 	e.claims += uint64(taken)
 }
 
-// recallLocked closes the open segment, if there is one: what comes first is
-// decided under the lock again.
+// recallLocked takes back what workers could take without the lock: what comes
+// first is decided under it again.
 func (e *Executor) recallLocked() {
+	e.recallChunksLocked()
+	e.closeLocked()
+}
+
+// closeLocked closes the open segment, if there is one.
+func (e *Executor) closeLocked() {
 	s := e.queue.open
 	if s == nil {
 		return
@@ -229,16 +241,18 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 			e.claimedLocked(s)
 			return j, true, true
 		}
-		e.recallLocked()
+		e.closeLocked()
 	}
 	t := e.boostedLocked()
-	if t == nil {
+	for t == nil {
 		l := e.queue.levels.top()
 		if l == nil {
 			return job{}, false, false
 		}
 		s, b := l.front(), l.back.top()
 		switch {
+		case s == nil && b == nil: // what it had were spent spans
+			e.queue.dropEmpty(l)
 		case s == nil || b != nil && b.id < s.headID():
 			t = b
 		case s.entries[s.head].plain():
@@ -252,6 +266,12 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 			return j, true, true
 		default:
 			t = s.entries[s.head].t
+			if sp := t.span(); sp != nil {
+				if j, ok := e.takeSpanLocked(sp); ok {
+					return j, true, true
+				}
+				t = nil
+			}
 		}
 	}
 	if !t.plain() {

@@ -164,7 +164,7 @@ func (l *level) find(place uint64) (*segment, int) {
 func (l *level) front() *segment {
 	for len(l.segments) > 0 {
 		s := l.segments[0]
-		for s.head < s.n && s.entries[s.head] == (entry{}) {
+		for s.head < s.n && (s.entries[s.head] == (entry{}) || l.dropSpent(s)) {
 			s.head++
 		}
 		if s.head < s.n {
@@ -179,6 +179,24 @@ func (l *level) front() *segment {
 		l.q.keep(s)
 	}
 	return nil
+}
+
+// dropSpent empties the entry at the head of s if it is a span with no item
+// left to start. It reports whether it did.
+func (l *level) dropSpent(s *segment) bool {
+	t := s.entries[s.head].t
+	if t == nil || t.span() == nil || !t.span().spent() {
+		return false
+	}
+	l.q.forget(t.span())
+	s.take(s.head, new(job))
+	l.live--
+	return true
+}
+
+// forget ends the queue's interest in a span, whose entry is taken out.
+func (q *queue) forget(sp *span) {
+	q.spans = slices.DeleteFunc(q.spans, func(x *span) bool { return x == sp })
 }
 
 // keep has a full segment used again. One that a worker took an entry from but
@@ -200,6 +218,7 @@ type queue struct {
 	openLevel  *level     // its level
 	spare      []*segment // used-up ones, for the next; none at rest
 	start      uint64     // a place that no level has reached
+	spans      []*span    // those in the segments
 }
 
 func newQueue() queue {
@@ -250,6 +269,9 @@ func (q *queue) remove(t *task) {
 	} else {
 		s, at := l.find(t.place)
 		s.take(at, new(job))
+		if sp := t.span(); sp != nil {
+			q.forget(sp)
+		}
 		if at == s.head {
 			s.head++
 		} else {

@@ -46,6 +46,10 @@ func (e *Executor) runEach(w *worker) []func() {
 	for {
 		t := w.job.t
 		if t == nil {
+			if w.chunk != nil {
+				e.runChunk(w)
+				return nil
+			}
 			if !e.runLight(w) {
 				return nil
 			}
@@ -93,13 +97,21 @@ func (w *worker) attempt(t *task) *attempt {
 // finishPlain gives up the slot of a plain task that has succeeded, where there
 // was no next one to take. It returns the task, published, if it is not light.
 func (e *Executor) finishPlain(w *worker) *task {
-	t, b, ref := w.job.t, w.job.b, w.job.l.ref
+	t, b, ref, sp := w.job.t, w.job.b, w.job.l.ref, w.job.sp
+	n := 0
 	e.mu.Lock()
 	e.plain--
 	e.busy--
+	if sp != nil {
+		n = e.endChunkLocked(w)
+	}
 	e.nextLocked(w)
 	e.unlock()
-	if t == nil {
+	switch {
+	case sp != nil:
+		sp.items.itemsSucceeded(n)
+		return nil
+	case t == nil:
 		b.typed.succeeded(ref)
 		return nil
 	}

@@ -239,7 +239,7 @@ func (sc *scope) sweep() {
 		return
 	}
 	e.endScopeLocked(sc)
-	out := sc.tasks()
+	out := e.tasksLocked(sc)
 	slices.SortFunc(out, byID)
 	for _, t := range out {
 		e.leaveLocked(t)
@@ -250,24 +250,34 @@ func (sc *scope) sweep() {
 	e.cancelAll(out, nil)
 }
 
-// tasks returns the tasks of the scope. No segment is open.
-func (sc *scope) tasks() []*task {
+// tasksLocked returns the tasks of the scope, for whoever is to settle them.
+// Nothing is to be had without the lock.
+func (e *Executor) tasksLocked(sc *scope) []*task {
 	var out []*task
+	var spans []*span
 	for t := sc.members; t != nil; t = t.x.scopeNext {
 		out = append(out, t)
 	}
 	for _, r := range sc.runs {
 		for i := max(r.lo, r.s.head); i < r.hi; i++ {
-			if t := r.s.weigh(i); t != nil {
+			switch t := r.s.weigh(i); {
+			case t == nil:
+			case t.span() != nil:
+				spans = append(spans, t.span())
+			default:
 				out = append(out, t)
 			}
 		}
+	}
+	for _, sp := range spans { // which changes the segments
+		out = e.drawLocked(sp, out)
 	}
 	return out
 }
 
 // waitingLocked returns the waiting tasks that keep accepts, in the order of
-// submission.
+// submission, for whoever is to settle them. It accepts all that have not
+// started.
 func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
 	e.recallLocked()
 	var out []*task
@@ -289,6 +299,9 @@ func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
 				}
 			}
 		}
+	}
+	for _, sp := range slices.Clone(e.queue.spans) {
+		out = e.drawLocked(sp, out)
 	}
 	slices.SortFunc(out, byID)
 	return out

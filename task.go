@@ -51,6 +51,7 @@ func (t *task) has(f flags) bool { return t.flags&f != 0 }
 // guarded by e.mu, as the last block of task.
 type extra struct {
 	batch      *batch          // the group or map that it belongs to, or nil
+	span       *span           // that it is the entry of, or nil
 	cur        *attempt        // the running or last attempt but the first
 	prev, next *task           // in the list that phase tells
 	done       <-chan struct{} // ctx.Done(), the key of its scope
@@ -92,6 +93,7 @@ const (
 	phaseNew       phase = iota
 	phaseAdmission       // in e.admission: its Submit is blocked, it isn't accepted
 	phaseQueued          // in a level
+	phaseDrawn           // taken out of a span, to be settled
 	phaseGated           // in batch.gated: all places of its MaxConcurrency are taken
 	phaseResumed         // in e.resumed: everything it waited for has come
 	phaseTrying          // has a slot; its worker tries for the permit
@@ -118,6 +120,7 @@ const (
 
 var classOf = [phases]class{
 	phaseQueued:    classQueued,
+	phaseDrawn:     classQueued,
 	phaseGated:     classQueued,
 	phaseResumed:   classQueued,
 	phaseTrying:    classQueued,
@@ -157,6 +160,14 @@ func (t *task) batch() *batch {
 		return nil
 	}
 	return t.x.batch
+}
+
+// span is the span that t is the entry of, or nil.
+func (t *task) span() *span {
+	if t.x == nil {
+		return nil
+	}
+	return t.x.span
 }
 
 // currentLocked is the attempt that runs or ran last, if it is more than the

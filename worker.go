@@ -24,6 +24,7 @@ type worker struct {
 	told   bool     // it is retired until those who wait for its task are told
 	slot   bool     // and its slot is kept for them
 	open   *segment // that it takes plain tasks from without the lock
+	chunk  *chunk   // that it goes through; written under e.mu
 	again  *attempt // the one to run, if it is not the first of its task
 	end    ending
 }
@@ -57,6 +58,7 @@ func (e *Executor) hireLocked(w *worker, j job) {
 func (w *worker) takeLocked(e *Executor, j job) {
 	w.begin(j)
 	w.again = nil
+	w.chunk = w.chunkLocked(j)
 	switch t := j.t; {
 	case t == nil || t.phase == phaseQueued:
 		w.step = stepPlain
@@ -118,6 +120,7 @@ func (e *Executor) lingerLocked(w *worker) bool {
 func (e *Executor) leaveCrewLocked(w *worker) {
 	w.begin(job{})
 	w.strand.Store(nil)
+	w.chunk = nil
 	w.step = stepRetire
 	e.workers--
 	if w.prev != nil {
