@@ -136,6 +136,12 @@ func (c *checker) queues() {
 			c.check(t.x.pos == int32(i)+1, 1, "task %d is at %d of a heap, not at %d", t.id, i, t.x.pos-1)
 		}
 	}
+	for _, sp := range e.queue.spans {
+		if !sp.queued {
+			c.check(sp.oldest != nil && sp.left() == 0, 1, "a span that is not queued with %d items", sp.left())
+			spans++
+		}
+	}
 	c.check(spans == len(e.queue.spans), 1, "%d spans in the queue, %d listed", spans, len(e.queue.spans))
 	c.check(startable == 0 || e.busy >= e.max, 3, "%d tasks could start in %d of %d slots", startable, e.busy, e.max)
 	for t := e.admission.front; t != nil; t = t.x.next {

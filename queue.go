@@ -194,9 +194,13 @@ func (l *level) dropSpent(s *segment) bool {
 	return true
 }
 
-// forget ends the queue's interest in a span, whose entry is taken out.
+// forget ends the queue's interest in a span, whose entry is taken out, as soon
+// as no worker has a chunk of it.
 func (q *queue) forget(sp *span) {
-	q.spans = slices.DeleteFunc(q.spans, func(x *span) bool { return x == sp })
+	sp.queued = false
+	if sp.oldest == nil {
+		q.spans = slices.DeleteFunc(q.spans, func(x *span) bool { return x == sp })
+	}
 }
 
 // keep has a full segment used again. One that a worker took an entry from but
@@ -218,7 +222,7 @@ type queue struct {
 	openLevel  *level     // its level
 	spare      []*segment // used-up ones, for the next; none at rest
 	start      uint64     // a place that no level has reached
-	spans      []*span    // those in the segments
+	spans      []*span    // those in the segments, and those that workers have chunks of
 }
 
 func newQueue() queue {

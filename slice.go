@@ -95,7 +95,7 @@ func (r *sliceRun[T, R]) feedSpans() error {
 		start := time.Now()
 		if !r.e.submitSpan(&r.batch, r, i, n) {
 			r.openSpan(-n, least)
-			r.feedItems(i)
+			r.feedItems(i, least)
 			break
 		}
 		if i += n; i < len(r.inputs) {
@@ -117,9 +117,11 @@ func (r *sliceRun[T, R]) feedSpans() error {
 // openSpan counts n inputs, or reports false when none is wanted any more. There
 // is room for more while fewer than the window are open.
 func (r *sliceRun[T, R]) openSpan(n, window int) bool {
+	ended := r.ctx.Err() != nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.complete && n > 0 {
+	if n > 0 && (ended || r.complete) {
+		r.complete = true
 		return false
 	}
 	r.window = window
@@ -130,20 +132,14 @@ func (r *sliceRun[T, R]) openSpan(n, window int) bool {
 
 // feedItems submits a task for each item from the given one on, where a task
 // may take more than being called.
-func (r *sliceRun[T, R]) feedItems(from int) {
-	for i := from; i < len(r.inputs); i++ {
+func (r *sliceRun[T, R]) feedItems(from, window int) {
+	for i := from; i < len(r.inputs) && r.openSpan(1, window); i++ {
 		r.mu.Lock()
-		if r.open >= r.window {
-			r.mu.Unlock()
-			r.wait()
-			r.mu.Lock()
-		}
-		if !r.openLocked() {
-			r.mu.Unlock()
-			return
-		}
 		it := r.itemLocked(i, i)
+		full := r.open >= r.window
 		r.mu.Unlock()
-		r.submit(it)
+		if r.submit(it); full {
+			r.wait()
+		}
 	}
 }

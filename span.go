@@ -21,8 +21,10 @@ type span struct {
 	items          items
 	offset         int       // of the first item in the slice
 	size           int       // items in all
+	queued         bool      // its entry is in the queue
 	free           []stretch // in order
 	oldest, newest *chunk    // those that workers have, by since
+	now            time.Time // of the last taking
 }
 
 // items is the typed side of a span.
@@ -212,12 +214,15 @@ func (sp *span) unlink(ch *chunk) {
 		sp.newest = ch.prev
 	}
 	ch.prev, ch.next = nil, nil
+	if sp.oldest == nil && !sp.queued {
+		sp.spec.e.queue.forget(sp)
+	}
 }
 
 // take takes the items that start next, at most n: what a slow worker has
 // ahead, then the first free ones, then half of what somebody has ahead.
-func (sp *span) take(n uint32, now time.Time) (stretch, bool) {
-	if ch := sp.oldest; ch != nil && now.Sub(ch.since) > overdue {
+func (sp *span) take(n uint32) (stretch, bool) {
+	if ch := sp.oldest; ch != nil && sp.now.Sub(ch.since) > overdue {
 		sp.give(ch.cut(0))
 	}
 	if len(sp.free) > 0 {
@@ -270,7 +275,7 @@ func (e *Executor) submitSpan(b *batch, it items, offset, n int) bool {
 	if !b.lights || b.ctx.Err() != nil {
 		return false
 	}
-	sp := &span{items: it, offset: offset, size: n, free: []stretch{{0, uint32(n)}}}
+	sp := &span{items: it, offset: offset, size: n, queued: true, free: []stretch{{0, uint32(n)}}}
 	sp.spec, sp.ctx = b.spec, b.ctx
 	sp.x = &extra{batch: b, span: sp}
 	e.mu.Lock()
@@ -297,10 +302,11 @@ func (e *Executor) submitSpan(b *batch, it items, offset, n int) bool {
 func (e *Executor) takeSpanLocked(sp *span) (job, bool) {
 	p := sp.items.pace()
 	// Who has finished items is told of them at the end of a chunk. So that
-	// the caller hears of most in time, all chunks together are a part of the
-	// span only.
-	most := sp.size / (4 * e.max)
-	s, ok := sp.take(max(min(p.n, uint32(most)), 1), time.Now())
+	// the caller hears of most in time, all chunks together are half of the span
+	// at most.
+	most := sp.size / (2 * e.max)
+	sp.now = time.Now()
+	s, ok := sp.take(max(min(p.n, uint32(most)), 1))
 	if !ok {
 		return job{}, false
 	}
@@ -317,7 +323,7 @@ func (w *worker) chunkLocked(j job) *chunk {
 	if ch == nil || ch.sp != j.sp || ch.t != nil {
 		ch = &chunk{sp: j.sp, w: w}
 	}
-	ch.from, ch.booked, ch.since = j.s.lo, j.s.lo, time.Now()
+	ch.from, ch.booked, ch.since = j.s.lo, j.s.lo, j.sp.now
 	ch.word.Store(uint64(j.s.hi)<<32 | uint64(j.s.lo))
 	j.sp.link(ch)
 	return ch
@@ -420,6 +426,8 @@ func (e *Executor) drawLocked(sp *span, out []*task) []*task {
 		}
 	}
 	sp.free = nil
-	e.queue.remove(&sp.task)
+	if sp.queued {
+		e.queue.remove(&sp.task)
+	}
 	return out
 }
