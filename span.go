@@ -347,10 +347,11 @@ func (e *Executor) runChunk(w *worker) {
 }
 
 // itemContext is the context of the item at that index of the slice, which is
-// at the cursor; false when it is not to be called any more.
+// at the cursor; false when it is not to be called any more, since ctx ended. (A
+// shutdown that cancels what runs finds each chunk, and all that it has ahead.)
 func (w *worker) itemContext(ch *chunk, index int) (*lightContext, bool) {
 	sp := ch.sp
-	if sp.ctx.Err() != nil || sp.spec.e.halted.Load() {
+	if sp.ctx.Err() != nil {
 		return nil, false
 	}
 	return w.nextContext(ch, sp.id+uint64(index-sp.offset)), true
