@@ -79,6 +79,9 @@ func (w *worker) context() *lightContext {
 func (w *worker) nextContext(ch *chunk, id uint64) *lightContext {
 	s := w.strand.Load()
 	if s == nil || s.b != w.job.b || s.ch != ch || s.used == len(s.contexts) {
+		if ch != nil {
+			ch.yieldOverdue()
+		}
 		s = &strand{b: w.job.b, w: w, ch: ch}
 		w.strand.Store(s)
 	}

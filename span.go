@@ -154,6 +154,18 @@ func (ch *chunk) ahead() uint32 {
 	return limitOf(v) - cursorOf(v) - 1
 }
 
+// yieldOverdue has what the worker has ahead start in its turn when that takes
+// longer than thought. The worker asks now and then.
+func (ch *chunk) yieldOverdue() {
+	if time.Since(ch.since) <= overdue {
+		return
+	}
+	e := ch.sp.spec.e
+	e.mu.Lock()
+	ch.sp.give(ch.cut(0))
+	e.unlock()
+}
+
 // give makes items free again.
 func (sp *span) give(s stretch) {
 	if s.lo == s.hi {

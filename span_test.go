@@ -95,7 +95,8 @@ func TestItemsBehindSlowOnesStayQueued(t *testing.T) {
 		if s.Running != 2 || s.Queued == 0 || s.Submitted != s.Succeeded+uint64(s.Running+s.Queued) {
 			t.Errorf("%+v", s)
 		}
-		// What was ahead of the slow ones is overdue and comes first.
+		// What was ahead of the slow ones is overdue and comes first, once a
+		// worker has noticed: after as many items as it has contexts for.
 		for range 200 {
 			time.Sleep(time.Second)
 			blocks <- struct{}{}
@@ -108,8 +109,8 @@ func TestItemsBehindSlowOnesStayQueued(t *testing.T) {
 				early++
 			}
 		}
-		if early > 10 || !slices.Contains(started, first) {
-			t.Errorf("%d of %d items started before what was ahead of slow ones: %d", early, len(started), started)
+		if early > 40 || !slices.Contains(started, first) {
+			t.Errorf("%d of %d items started before what was ahead of slow ones: %d", early, len(started), started[:100])
 		}
 		mu.Unlock()
 		if err := e.CheckInvariants(); err != nil {
