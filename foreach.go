@@ -114,7 +114,7 @@ func (r *eachSource[T]) heavy(ref any) (*task, runner) {
 	return &t.task, t
 }
 
-func (r *eachSource[T]) succeeded(ref any) {
+func (r *eachSource[T]) succeeded(ref any, _ int) {
 	it := ref.(*eachItem[T])
 	*it = eachItem[T]{}
 	r.mu.Lock()

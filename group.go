@@ -18,6 +18,7 @@ type batch struct {
 	nested bool     // that is a task of e
 	typed  typed    // makes its tasks
 	lights bool     // they may be light
+	counts bool     // those that succeed are only counted
 	ctx    context.Context
 	done   <-chan struct{} // ctx.Done()
 	fed    bool            // its Submits come from a goroutine of its own, not the owner's
@@ -112,6 +113,7 @@ func NewGroup(ctx context.Context, e *Executor, opts ...GroupOption) *Group {
 	ctx, cancel := context.WithCancelCause(ctx)
 	g.cancel = cancel
 	g.setContext(ctx, g)
+	g.counts = true
 	return g
 }
 
@@ -154,7 +156,7 @@ func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
 type groupFn func(context.Context) error
 
 func (g *Group) call(ctx context.Context, ref any) error { return ref.(groupFn)(ctx) }
-func (g *Group) succeeded(any)                           { g.oneLess() }
+func (g *Group) succeeded(_ any, n int)                  { g.less(n) }
 func (g *Group) heavy(ref any) (*task, runner) {
 	t := &groupTask{g: g, fn: ref.(groupFn)}
 	return &t.task, t
@@ -164,13 +166,13 @@ func (g *Group) settled(t *task) {
 	if t.err != nil {
 		g.failed(t)
 	}
-	g.oneLess()
+	g.less(1)
 }
 
-// oneLess counts a settled task.
-func (g *Group) oneLess() {
+// less counts n settled tasks.
+func (g *Group) less(n int) {
 	// What is added after ended was counted can only make it wait longer.
-	if n := g.ended.Add(1); !g.waiting.Load() || n < g.added.Load() {
+	if ended := g.ended.Add(int64(n)); !g.waiting.Load() || ended < g.added.Load() {
 		return
 	}
 	g.mu.Lock()

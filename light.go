@@ -20,8 +20,9 @@ type light struct {
 type typed interface {
 	// call calls the function of a light task.
 	call(ctx context.Context, ref any) error
-	// succeeded is called once the books have it that it did, outside locks.
-	succeeded(ref any)
+	// succeeded is called once the books have it that it did, outside locks;
+	// of a batch that only counts with the number of all that did since.
+	succeeded(ref any, n int)
 	// heavy makes a task that is not light.
 	heavy(ref any) (*task, runner)
 }
@@ -283,10 +284,18 @@ func (e *Executor) runLight(w *worker) bool {
 		w.step = stepFinishPlain
 		return false
 	}
-	done := w.job.l.ref
+	done, n := w.job.l.ref, 1+w.owed
+	w.owed = 0
 	w.open.take(at, &w.job)
+	w.took++
 	w.began()
-	b.typed.succeeded(done)
+	if b.counts && w.job.b == b {
+		// What w runs next is of the batch too, so nobody who waits for
+		// the batch waits any longer if he is told later.
+		w.owed = n
+		return true
+	}
+	b.typed.succeeded(done, n)
 	return true
 }
 
@@ -310,4 +319,8 @@ func (w *worker) weigh(e *Executor) {
 	e.mu.Lock()
 	w.job = job{t: s.contexts[s.used-1].taskLocked(e)}
 	e.unlock()
+	if w.owed > 0 {
+		s.b.typed.succeeded(nil, w.owed)
+		w.owed = 0
+	}
 }

@@ -188,7 +188,7 @@ func (r *mapRun[T, R]) heavy(ref any) (*task, runner) {
 	return &t.task, t
 }
 
-func (r *mapRun[T, R]) succeeded(ref any) {
+func (r *mapRun[T, R]) succeeded(ref any, _ int) {
 	it := ref.(*mapItem[T, R])
 	r.drop(it)
 	r.mu.Lock()

@@ -237,7 +237,7 @@ func (e *Executor) assignLocked() {
 func (e *Executor) takeLocked() (j job, plain, ok bool) {
 	if s := e.queue.open; s != nil {
 		if at := s.claim(); at >= 0 {
-			s.take(at, &j)
+			s.takeLocked(at, &j)
 			e.claimedLocked(s)
 			return j, true, true
 		}
@@ -256,7 +256,7 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 		case s == nil || b != nil && b.id < s.headID():
 			t = b
 		case s.entries[s.head].plain():
-			s.take(s.head, &j)
+			s.takeLocked(s.head, &j)
 			s.head++
 			l.live--
 			e.startedPlainLocked(s)

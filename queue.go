@@ -32,7 +32,8 @@ func (x entry) plain() bool { return x.b != nil || x.t != nil && x.t.plain() }
 // else about the tasks of an open segment is, until they come to the lock.
 type segment struct {
 	word    atomic.Uint64
-	emptied atomic.Int32 // entries that were, at last by those who took them
+	emptied int  // entries that were, as far as told
+	gone    bool // it was dropped before all were
 	l       *level
 	base    uint64   // the place of the first entry
 	head    int      // the entries before it are taken or were empty
@@ -64,7 +65,8 @@ func (s *segment) claim() int {
 	return int(at)
 }
 
-// take moves an entry to j, and leaves it empty: nothing keeps what is done.
+// take moves an entry to j, and leaves it empty: nothing keeps what is done. A
+// worker without the lock tells of it later.
 func (s *segment) take(at int, j *job) {
 	x := &s.entries[at]
 	j.t, j.b = x.t, x.b
@@ -73,7 +75,12 @@ func (s *segment) take(at int, j *job) {
 		j.l = s.lights[at]
 		s.lights[at] = light{}
 	}
-	s.emptied.Add(1)
+}
+
+// takeLocked is take for whoever has the lock.
+func (s *segment) takeLocked(at int, j *job) {
+	s.take(at, j)
+	s.emptied++
 }
 
 // weigh makes a light entry one of a task, and returns that. The segment is
@@ -82,7 +89,6 @@ func (s *segment) weigh(at int) *task {
 	if s.entries[at].b != nil {
 		var j job
 		s.take(at, &j)
-		s.emptied.Add(-1)
 		t := j.b.weigh(&j.l)
 		t.phase, t.place = phaseQueued, s.base+uint64(at)
 		s.entries[at].t = t
@@ -189,7 +195,7 @@ func (l *level) dropSpent(s *segment) bool {
 		return false
 	}
 	l.q.forget(t.span())
-	s.take(s.head, new(job))
+	s.takeLocked(s.head, new(job))
 	l.live--
 	return true
 }
@@ -203,13 +209,23 @@ func (q *queue) forget(sp *span) {
 	}
 }
 
-// keep has a full segment used again. One that a worker took an entry from but
-// has not emptied it yet is left alone.
+// keep has a full segment used again, once the workers that took entries from
+// it have told that these are empty.
 func (q *queue) keep(s *segment) {
-	if s.n == mostSegment && int(s.emptied.Load()) == s.n && len(q.spare) < mostSpare {
-		s.head, s.n, s.mixed = 0, 0, false
-		s.emptied.Store(0)
-		q.spare = append(q.spare, s)
+	if s.n < mostSegment || len(q.spare) >= mostSpare {
+		return
+	}
+	if s.gone = s.emptied < s.n; s.gone {
+		return
+	}
+	s.head, s.n, s.mixed, s.emptied = 0, 0, false, 0
+	q.spare = append(q.spare, s)
+}
+
+// emptiedLocked is told of n more entries that were emptied.
+func (q *queue) emptiedLocked(s *segment, n int) {
+	if s.emptied += n; s.gone && s.emptied == s.n {
+		q.keep(s)
 	}
 }
 
@@ -272,7 +288,7 @@ func (q *queue) remove(t *task) {
 		l.back.remove(t)
 	} else {
 		s, at := l.find(t.place)
-		s.take(at, new(job))
+		s.takeLocked(at, new(job))
 		if sp := t.span(); sp != nil {
 			q.forget(sp)
 		}

@@ -77,6 +77,7 @@ func (e *Executor) runEach(w *worker) []func() {
 			return nil
 		}
 		w.open.take(at, &w.job)
+		w.took++
 		w.began()
 		t.publish(StateSucceeded, nil)
 		if callbacks := t.notify(); len(callbacks) > 0 {
@@ -98,7 +99,8 @@ func (w *worker) attempt(t *task) *attempt {
 // was no next one to take. It returns the task, published, if it is not light.
 func (e *Executor) finishPlain(w *worker) *task {
 	t, b, ref, sp := w.job.t, w.job.b, w.job.l.ref, w.job.sp
-	n := 0
+	n := 1 + w.owed
+	w.owed = 0
 	e.mu.Lock()
 	e.plain--
 	e.busy--
@@ -112,7 +114,7 @@ func (e *Executor) finishPlain(w *worker) *task {
 		sp.items.itemsSucceeded(n)
 		return nil
 	case t == nil:
-		b.typed.succeeded(ref)
+		b.typed.succeeded(ref, n)
 		return nil
 	}
 	t.publish(StateSucceeded, nil)

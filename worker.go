@@ -24,6 +24,8 @@ type worker struct {
 	told   bool     // it is retired until those who wait for its task are told
 	slot   bool     // and its slot is kept for them
 	open   *segment // that it takes plain tasks from without the lock
+	took   int      // from that, and not told
+	owed   int      // light tasks of job's batch before it that have succeeded, and not told
 	chunk  *chunk   // that it goes through; written under e.mu
 	again  *attempt // the one to run, if it is not the first of its task
 	end    ending
@@ -59,6 +61,7 @@ func (w *worker) takeLocked(e *Executor, j job) {
 	w.begin(j)
 	w.again = nil
 	w.chunk = w.chunkLocked(j)
+	w.tookLocked(e)
 	switch t := j.t; {
 	case t == nil || t.phase == phaseQueued:
 		w.step = stepPlain
@@ -73,6 +76,14 @@ func (w *worker) takeLocked(e *Executor, j job) {
 	}
 	e.tieLocked()
 	e.dispatchLocked()
+}
+
+// tookLocked tells of the entries that w took without the lock.
+func (w *worker) tookLocked(e *Executor) {
+	if w.took > 0 {
+		e.queue.emptiedLocked(w.open, w.took)
+	}
+	w.open, w.took = nil, 0
 }
 
 // begin makes j the job of w.
@@ -121,6 +132,7 @@ func (e *Executor) leaveCrewLocked(w *worker) {
 	w.begin(job{})
 	w.strand.Store(nil)
 	w.chunk = nil
+	w.tookLocked(e)
 	w.step = stepRetire
 	e.workers--
 	if w.prev != nil {
