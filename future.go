@@ -231,9 +231,13 @@ func (t *task) await(ctx context.Context) error {
 		if attemptOf(ctx) != nil {
 			return t.awaitLending(ctx)
 		}
-		select {
-		case <-t.Done():
-		case <-ctx.Done():
+		if done := ctx.Done(); done == nil {
+			<-t.Done() // which is cheaper than a choice
+		} else {
+			select {
+			case <-t.Done():
+			case <-done:
+			}
 		}
 	}
 	if t.settledState() {
