@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,9 +24,14 @@ type flow struct {
 	room chan struct{} // of capacity 1, to the feeder: an input was closed
 	wake chan struct{} // of capacity 1, to the consumer: there is news
 
+	// The consumer of a map closes inputs by counting them here, and then looks
+	// whether the feeder is starved. The feeder does it the other way round, so
+	// one of the two sees the other.
+	yielded atomic.Int64 // closed inputs that open still counts
+	starved atomic.Bool  // the feeder waits for room
+
 	mu        sync.Mutex // a leaf
 	open      int        // inputs pulled and not closed
-	starved   bool       // the feeder waits for room
 	unsettled int        // of them, those whose task has not settled
 	complete  bool       // no input comes any more
 	exhausted bool       // since the source had no more
@@ -118,19 +124,38 @@ func (f *flow) openLocked() bool {
 // that, to be signalled once the lock is released.
 func (f *flow) closeLocked() bool {
 	f.open--
-	starved := f.starved
-	f.starved = false
-	return starved
+	return f.starved.Load() && f.starved.Swap(false)
+}
+
+// closeYielded closes an input without the lock.
+func (f *flow) closeYielded() {
+	f.yielded.Add(1)
+	if f.starved.Load() && f.starved.Swap(false) {
+		signal(f.room)
+	}
+}
+
+// hasRoomLocked reports whether the source may go on.
+func (f *flow) hasRoomLocked() bool {
+	if f.open >= f.window {
+		f.open -= int(f.yielded.Swap(0))
+	}
+	return f.open < f.window
 }
 
 // awaitRoom returns when the source may go on; false when it must not.
 func (f *flow) awaitRoom() bool {
 	for {
 		f.mu.Lock()
-		complete, free := f.complete, f.open < f.window
-		f.starved = !complete && !free
+		starved := !f.complete && !f.hasRoomLocked()
+		f.starved.Store(starved)
+		if starved && f.hasRoomLocked() {
+			f.starved.Store(false)
+			starved = false
+		}
+		complete := f.complete
 		f.mu.Unlock()
-		if complete || free {
+		if !starved {
 			return !complete
 		}
 		select {

@@ -132,6 +132,11 @@ type mapRun[T, R any] struct {
 	m           *mapper[T, R]
 	front, back *mapItem[T, R]
 	free        *mapItem[T, R] // guarded by flow.mu: yielded, to be used again
+
+	// The consumer's own: what it took of the list at once, and what it has
+	// yielded of that.
+	ready            *mapItem[T, R]
+	spent, lastSpent *mapItem[T, R]
 }
 
 // A mapItem is an input on its way to a result. Its task, light or not, owns
@@ -264,14 +269,12 @@ func (m *mapper[T, R]) run(yield func(*mapItem[T, R]) bool) error {
 		if !yield(it) {
 			return nil
 		}
-		*it = mapItem[T, R]{} // nothing keeps what was yielded
-		r.mu.Lock()
-		it.later, r.free = r.free, it
-		starved := r.closeLocked()
-		r.mu.Unlock()
-		if starved {
-			signal(r.room)
+		*it = mapItem[T, R]{later: r.spent} // nothing keeps what was yielded
+		if r.spent == nil {
+			r.lastSpent = it
 		}
+		r.spent = it
+		r.closeYielded()
 	}
 }
 
@@ -294,7 +297,7 @@ func (r *mapRun[T, R]) pull() {
 		if !r.m.keep {
 			r.pushLocked(it)
 		}
-		room := r.open < r.window
+		room := r.hasRoomLocked()
 		r.mu.Unlock()
 		// A task that isn't light may have been refused.
 		if light := r.submit(it); (!room || !light) && !r.awaitRoom() {
@@ -307,39 +310,59 @@ func (r *mapRun[T, R]) pull() {
 // next returns the next item to yield; nil at the end, and the error if that
 // is an early one.
 func (r *mapRun[T, R]) next(yielded int) (*mapItem[T, R], error) {
-	if r.m.ctx.Err() != nil {
-		return nil, waitErr(r.m.ctx, "")
+	ctx := r.m.ctx
+	if ctx.Err() != nil {
+		return nil, waitErr(ctx, "")
 	}
-	timeout := r.m.spec.resultTimeout
-	if !r.readyOr(nil, r.newsLocked) && !r.await(r.m.ctx, timeout, r.newsLocked) {
-		if r.m.ctx.Err() != nil {
-			return nil, waitErr(r.m.ctx, "")
+	if r.ready == nil && !r.take() {
+		timeout := r.m.spec.resultTimeout
+		if !r.await(ctx, timeout, r.newsLocked) {
+			if ctx.Err() != nil {
+				return nil, waitErr(ctx, "")
+			}
+			detail := fmt.Sprintf("no further result after %d within %v", yielded, timeout)
+			return nil, &WaitError{Err: &endError{detail: detail, err: context.DeadlineExceeded}}
 		}
-		detail := fmt.Sprintf("no further result after %d within %v", yielded, timeout)
-		return nil, &WaitError{Err: &endError{detail: detail, err: context.DeadlineExceeded}}
-	}
-	ended := r.m.ctx.Err() != nil
-	r.mu.Lock()
-	it, refused := r.front, r.refused
-	if it == nil || it.state == StatePending {
-		ft := r.takeFaultLocked()
-		r.mu.Unlock()
-		ft.raise()
-		if refused {
-			return nil, ErrShutdown
+		if !r.take() {
+			r.mu.Lock()
+			ft, refused := r.takeFaultLocked(), r.refused
+			r.mu.Unlock()
+			ft.raise()
+			if refused {
+				return nil, ErrShutdown
+			}
+			return nil, nil
 		}
-		return nil, nil
 	}
-	if ended && it.state == StateCanceled {
+	it := r.ready
+	if it.state == StateCanceled && ctx.Err() != nil {
 		// The item is canceled because ctx ended, and that is told once.
-		r.mu.Unlock()
-		return nil, waitErr(r.m.ctx, "")
+		return nil, waitErr(ctx, "")
 	}
-	r.front = it.later
+	r.ready, it.later = it.later, nil
+	return it, nil
+}
+
+// take takes all that can be yielded off the list, for the consumer, and gives
+// back what it has yielded. It reports whether there is something.
+func (r *mapRun[T, R]) take() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.spent != nil {
+		r.lastSpent.later = r.free
+		r.free, r.spent, r.lastSpent = r.spent, nil, nil
+	}
+	last := (*mapItem[T, R])(nil)
+	for it := r.front; it != nil && it.state != StatePending; it = it.later {
+		last = it
+	}
+	if last == nil {
+		return false
+	}
+	r.ready, r.front = r.front, last.later
+	last.later = nil
 	if r.front == nil {
 		r.back = nil
 	}
-	it.later = nil
-	r.mu.Unlock()
-	return it, nil
+	return true
 }
