@@ -128,7 +128,8 @@ func (ch *chunk) yieldOverdue() {
 }
 
 // chunkLocked makes what was taken of a span the chunk of w.
-func (w *worker) chunkLocked(j job) *chunk {
+func (w *worker) chunkLocked() *chunk {
+	j := &w.job
 	if j.sp == nil {
 		return nil
 	}

@@ -184,31 +184,32 @@ func (e *Executor) returnLocked() {
 }
 
 // pickLocked gives slots to the tasks next in order until one needs a worker,
-// and returns that one; false when no slot is free or nothing could start.
+// and stores that one; false when no slot is free or nothing could start.
 //
 // It is what makes the executor work-conserving: every section that frees a
 // slot or makes a task startable ends with it or with dispatchLocked.
-func (e *Executor) pickLocked() (job, bool) {
+func (e *Executor) pickLocked(j *job) bool {
 	for {
 		e.returnLocked()
 		if e.busy >= e.max {
-			return job{}, false
+			return false
 		}
 		t := e.resumed.front
 		if t != nil {
 			e.resumed.remove(t)
 		} else {
 			if !e.freeLocked() {
-				return job{}, false
+				return false
 			}
-			j, plain, ok := e.takeLocked()
+			plain, ok := e.takeLocked(j)
 			if !ok || plain {
-				return j, ok
+				return ok
 			}
 			t = j.t
 		}
 		if e.advanceLocked(t) {
-			return job{t: t}, true
+			*j = job{t: t}
+			return true
 		}
 	}
 }
@@ -222,24 +223,24 @@ func (e *Executor) assignLocked() {
 		return
 	}
 	for {
-		j, ok := e.pickLocked()
-		if !ok {
+		w := new(worker)
+		if !e.pickLocked(&w.job) {
 			return
 		}
-		w := new(worker)
-		e.hireLocked(w, j)
+		e.hireLocked(w)
 		go e.work(w)
 	}
 }
 
-// takeLocked takes the queued task to start next out of the queue. A plain one
-// has its slot then.
-func (e *Executor) takeLocked() (j job, plain, ok bool) {
+// takeLocked takes the queued task to start next out of the queue and stores
+// it. A plain one has its slot then.
+func (e *Executor) takeLocked(j *job) (plain, ok bool) {
+	*j = job{}
 	if s := e.queue.open; s != nil {
 		if at := s.claim(); at >= 0 {
-			s.takeLocked(at, &j)
+			s.takeLocked(at, j)
 			e.claimedLocked(s)
-			return j, true, true
+			return true, true
 		}
 		e.closeLocked()
 	}
@@ -247,7 +248,7 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 	for t == nil {
 		l := e.queue.levels.top()
 		if l == nil {
-			return job{}, false, false
+			return false, false
 		}
 		s, b := l.front(), l.back.top()
 		switch {
@@ -256,32 +257,33 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 		case s == nil || b != nil && b.id < s.headID():
 			t = b
 		case s.entries[s.head].plain():
-			s.takeLocked(s.head, &j)
+			s.takeLocked(s.head, j)
 			s.head++
 			l.live--
 			e.startedPlainLocked(s)
 			e.queue.dropEmpty(l)
 			e.admitLocked()
 			e.publishLocked()
-			return j, true, true
+			return true, true
 		default:
 			t = s.entries[s.head].t
 			if sp := t.span(); sp != nil {
-				if j, ok := e.takeSpanLocked(sp); ok {
-					return j, true, true
+				if e.takeSpanLocked(sp, j) {
+					return true, true
 				}
 				t = nil
 			}
 		}
 	}
+	j.t = t
 	if !t.plain() {
 		e.dequeueLocked(t)
-		return job{t: t}, false, true
+		return false, true
 	}
 	e.removeLocked(t)
 	e.startedPlainLocked(nil)
 	e.admitLocked()
-	return job{t: t}, true, true
+	return true, true
 }
 
 // headID is the ID of the first task.

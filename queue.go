@@ -74,12 +74,20 @@ func (s *segment) take(at int, j *job) {
 	if j.b != nil {
 		j.l = s.lights[at]
 		s.lights[at] = light{}
+	} else if j.l.ref != nil {
+		j.l = light{}
 	}
 }
 
 // takeLocked is take for whoever has the lock.
 func (s *segment) takeLocked(at int, j *job) {
 	s.take(at, j)
+	s.emptied++
+}
+
+// dropLocked empties the entry of a task.
+func (s *segment) dropLocked(at int) {
+	s.entries[at] = entry{}
 	s.emptied++
 }
 
@@ -195,7 +203,7 @@ func (l *level) dropSpent(s *segment) bool {
 		return false
 	}
 	l.q.forget(t.span())
-	s.takeLocked(s.head, new(job))
+	s.dropLocked(s.head)
 	l.live--
 	return true
 }
@@ -288,7 +296,7 @@ func (q *queue) remove(t *task) {
 		l.back.remove(t)
 	} else {
 		s, at := l.find(t.place)
-		s.takeLocked(at, new(job))
+		s.dropLocked(at)
 		if sp := t.span(); sp != nil {
 			q.forget(sp)
 		}

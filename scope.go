@@ -131,6 +131,17 @@ func (sc *scope) enroll(s *segment, at int) {
 // forget drops the runs in s. Mostly these are the first ones: a level fills
 // and empties its segments in order.
 func (sc *scope) forget(s *segment) {
+	if n := len(sc.runs); n > 0 && sc.runs[0].s == s && (n == 1 || sc.runs[1].s != s) {
+		sc.runs[0] = run{}
+		sc.runs = sc.runs[1:]
+		if !sc.woven {
+			return
+		}
+	}
+	sc.forgetAll(s)
+}
+
+func (sc *scope) forgetAll(s *segment) {
 	if sc.woven {
 		sc.runs = slices.DeleteFunc(sc.runs, func(r run) bool { return r.s == s })
 		return

@@ -180,7 +180,8 @@ func (e *Executor) tryPermit(w *worker) *task {
 		t.flags |= hasPermit
 		ln.pending = t
 		if e.advanceLocked(t) {
-			w.takeLocked(e, job{t: t})
+			w.job = job{t: t}
+			w.takenLocked(e)
 			return nil
 		}
 	}

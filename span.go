@@ -188,7 +188,7 @@ func (e *Executor) submitSpan(b *batch, it items, offset, n int) bool {
 }
 
 // takeSpanLocked takes the next items of a span. It gives a slot to the first.
-func (e *Executor) takeSpanLocked(sp *span) (job, bool) {
+func (e *Executor) takeSpanLocked(sp *span, j *job) bool {
 	p := sp.items.pace()
 	// Who has finished items is told of them at the end of a chunk. So that
 	// the caller hears of most in time, all chunks together are half of the span
@@ -197,10 +197,11 @@ func (e *Executor) takeSpanLocked(sp *span) (job, bool) {
 	sp.now = time.Now()
 	s, ok := sp.take(max(min(p.n, uint32(most)), 1))
 	if !ok {
-		return job{}, false
+		return false
 	}
 	e.startedPlainLocked(nil)
-	return job{b: sp.x.batch, sp: sp, s: s}, true
+	j.b, j.sp, j.s = sp.x.batch, sp, s
+	return true
 }
 
 // drawLocked takes the items that have not begun out of the queue, as tasks of

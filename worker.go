@@ -45,9 +45,9 @@ const (
 	stepRetire                  // nothing
 )
 
-// hireLocked puts w into the crew, with its first task.
-func (e *Executor) hireLocked(w *worker, j job) {
-	w.takeLocked(e, j)
+// hireLocked puts w, whose job is its first task, into the crew.
+func (e *Executor) hireLocked(w *worker) {
+	w.takenLocked(e)
 	w.next = e.crew
 	if w.next != nil {
 		w.next.prev = w
@@ -56,13 +56,13 @@ func (e *Executor) hireLocked(w *worker, j job) {
 	e.workers++
 }
 
-// takeLocked gives w its next task.
-func (w *worker) takeLocked(e *Executor, j job) {
-	w.begin(j)
+// takenLocked has w go on with its job, which was picked.
+func (w *worker) takenLocked(e *Executor) {
+	w.began()
 	w.again = nil
-	w.chunk = w.chunkLocked(j)
+	w.chunk = w.chunkLocked()
 	w.tookLocked(e)
-	switch t := j.t; {
+	switch t := w.job.t; {
 	case t == nil || t.phase == phaseQueued:
 		w.step = stepPlain
 		w.open = e.queue.open
@@ -86,12 +86,6 @@ func (w *worker) tookLocked(e *Executor) {
 	w.open, w.took = nil, 0
 }
 
-// begin makes j the job of w.
-func (w *worker) begin(j job) {
-	w.job = j
-	w.began()
-}
-
 // began tells the others of w's job.
 func (w *worker) began() {
 	if t := w.job.t; t != w.t.Load() {
@@ -105,8 +99,8 @@ func (w *worker) began() {
 // nextLocked gives w, whose slot is free again, the task to go on with. When
 // there is none it leaves the crew, to search for some time if nobody does.
 func (e *Executor) nextLocked(w *worker) {
-	if j, ok := e.pickLocked(); ok {
-		w.takeLocked(e, j)
+	if e.pickLocked(&w.job) {
+		w.takenLocked(e)
 		return
 	}
 	e.leaveCrewLocked(w)
@@ -129,7 +123,8 @@ func (e *Executor) lingerLocked(w *worker) bool {
 
 // leaveCrewLocked takes w out of the crew.
 func (e *Executor) leaveCrewLocked(w *worker) {
-	w.begin(job{})
+	w.job = job{}
+	w.began()
 	w.strand.Store(nil)
 	w.chunk = nil
 	w.tookLocked(e)
@@ -159,8 +154,8 @@ func (e *Executor) search(w *worker, round int) bool {
 		e.mu.Lock()
 		e.news.Store(false)
 		e.searching = false
-		if j, ok := e.pickLocked(); ok {
-			e.hireLocked(w, j)
+		if e.pickLocked(&w.job) {
+			e.hireLocked(w)
 			e.unlock()
 			return true
 		}
@@ -201,9 +196,9 @@ func (e *Executor) rehire(w *worker) {
 		e.telling--
 	}
 	w.told, w.slot = false, false
-	if j, ok := e.pickLocked(); ok {
+	if e.pickLocked(&w.job) {
 		e.active.Add(-1)
-		e.hireLocked(w, j)
+		e.hireLocked(w)
 	} else if e.lingerLocked(w) {
 		e.active.Add(-1)
 	}
