@@ -17,7 +17,7 @@ type task struct {
 	spec   *spec // nil: the future of a promise
 	runner runner
 	ctx    context.Context
-	id     uint64
+	id     uint64 // the sequence number, within the executor or of all promises
 
 	// err and rejected are written by the owner before state becomes final.
 	// Between two attempts err holds the last attempt's error.
