@@ -130,7 +130,7 @@ func watch[F tasked](c *collector, futures []F) []node {
 func unwatch[F tasked](nodes []node, futures []F) {
 	for i := range nodes {
 		n := &nodes[i]
-		if n.c == nil {
+		if n.index < 0 {
 			continue
 		}
 		if t := futures[i].asTask(); !t.settledState() {
@@ -139,15 +139,15 @@ func unwatch[F tasked](nodes []node, futures []F) {
 	}
 }
 
-// boostOf makes the boost for a wait of a on the futures that have not been
-// told of.
+// boostOf makes the boost for a wait of a on the futures that have not
+// been yielded.
 func boostOf[F tasked](a *attempt, nodes []node, futures []F) *boost {
 	if a == nil {
 		return nil
 	}
 	var tasks []*task
 	for i := range nodes {
-		if nodes[i].c != nil {
+		if nodes[i].index >= 0 {
 			tasks = append(tasks, futures[i].asTask())
 		}
 	}

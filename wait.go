@@ -216,8 +216,8 @@ func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, erro
 			}
 			f := pending[n.index]
 			pending[n.index] = none
+			n.index = -1
 			next = n.next
-			n.c, n.next = nil, nil
 			left--
 			if !yield(f, nil) {
 				return

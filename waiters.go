@@ -27,7 +27,7 @@ var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); retu
 // before sees what it would see in the new ones.
 type waiters struct {
 	lent     atomic.Bool // a task that lends its slot is or was among them
-	notified bool        // the settler took the lists; they stay empty
+	notified bool        // the settler took the lists
 	retired  bool        // others have taken their place
 	mu       sync.Mutex  // a leaf: nothing is locked, sent or called under it
 	nodes    *node
@@ -46,10 +46,21 @@ var nobody = waiters{notified: true}
 // A node is one place of a collector in the waiters of one future. It has the
 // size of a cache line, since there are as many as futures.
 type node struct {
-	c          *collector // nil: told, and of no interest any more
-	index      int        // of the future, in the collector's list
-	prev, next *node      // guarded by waiters.mu, and by the collector once told
-	own        waiters    // for a future that has none
+	c          *collector
+	index      int     // of the future, in the collector's list; -1 once it is yielded
+	prev, next *node   // guarded by waiters.mu, and by the collector once it is told
+	own        waiters // for a future that has none
+}
+
+// unlink makes n forget its neighbors, which may be another collector's. Mostly
+// there are none, and then it doesn't write.
+func (n *node) unlink() {
+	if n.prev != nil {
+		n.prev = nil
+	}
+	if n.next != nil {
+		n.next = nil
+	}
 }
 
 // newWaiters returns waiters for listeners, in one allocation.
@@ -104,8 +115,7 @@ func (t *task) notify() (callbacks []func()) {
 		return nil
 	}
 	w.notified = true
-	n, more := w.nodes, w.more
-	w.nodes = nil
+	n, more := w.nodes, w.more // which nobody looks at any more
 	var done chan struct{}
 	if more != nil {
 		done, callbacks = more.done, more.callbacks
@@ -115,7 +125,7 @@ func (t *task) notify() (callbacks []func()) {
 	s := t.State()
 	for n != nil {
 		next := n.next // the collector has the node once it is told
-		n.prev, n.next = nil, nil
+		n.unlink()
 		n.c.complete(n, s)
 		n = next
 	}
@@ -185,7 +195,7 @@ func (t *task) unregister(n *node) {
 	if n.next != nil {
 		n.next.prev = n.prev
 	}
-	n.prev, n.next = nil, nil
+	n.unlink()
 	empty := w.nodes == nil && w.more == nil
 	if !empty && w != &n.own {
 		return
