@@ -7,12 +7,12 @@ import (
 )
 
 // A collector is told of each future that it has a node at. It either counts
-// towards a goal, for Wait, or keeps the nodes in the order of completion, for
-// AsCompleted.
+// towards a goal, for Wait, or keeps the indexes of the nodes in the order of
+// completion, for AsCompleted.
 type collector struct {
 	wake  chan struct{} // of capacity 1: there is news
 	lends bool          // it is a task that waits
-	queue bool          // it keeps the nodes
+	queue bool          // it keeps what is done
 
 	// Of one that counts.
 	goal    goal
@@ -21,11 +21,10 @@ type collector struct {
 
 	lease *lease // of the wait in progress, which news ends; guarded by mu, or fixed
 
-	// Of one that keeps the nodes.
+	// Of one that keeps what is done.
 	mu      sync.Mutex // a leaf
-	waiting bool       // for the next node
-	front   *node
-	back    *node
+	waiting bool       // for the next
+	ready   []int
 }
 
 // A tally counts finished futures.
@@ -55,7 +54,7 @@ func (g goal) reached(t tally) bool {
 // at most for each node, also after the collector lost interest.
 func (c *collector) complete(n *node, s State) {
 	if c.queue {
-		c.push(n)
+		c.push(n.index)
 		return
 	}
 	if c.done.Add(1) < int64(c.goal.done) && !(c.goal.failed && s == StateFailed) && !(c.goal.success && s == StateSucceeded) {
@@ -67,17 +66,15 @@ func (c *collector) complete(n *node, s State) {
 	}
 }
 
-// push queues a node for AsCompleted.
-func (c *collector) push(n *node) {
+// push queues an index for AsCompleted.
+func (c *collector) push(index int) {
 	c.mu.Lock()
-	if c.back != nil {
-		c.back.next = n
-	} else {
-		c.front = n
+	c.ready = append(c.ready, index)
+	var l *lease
+	news := c.waiting
+	if news {
+		l, c.lease, c.waiting = c.lease, nil, false
 	}
-	c.back = n
-	news, l := c.waiting, c.lease
-	c.waiting, c.lease = false, nil
 	c.mu.Unlock()
 	if news {
 		l.resume()
@@ -85,18 +82,21 @@ func (c *collector) push(n *node) {
 	}
 }
 
-// take takes all queued nodes, linked in the order of completion. While there
-// is none, the next to come wakes the collector and resumes l.
-func (c *collector) take(l *lease) *node {
+// take takes all indexes there are, in the order of completion, and leaves the
+// room of used for the next ones. While there is none, the next to come wakes
+// the collector and resumes l.
+func (c *collector) take(used []int, l *lease) []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	n := c.front
-	c.front, c.back = nil, nil
-	c.waiting, c.lease = n == nil, nil
-	if n == nil {
+	c.waiting = len(c.ready) == 0
+	if c.waiting {
 		c.lease = l
+		return used[:0]
 	}
-	return n
+	c.lease = nil
+	ready := c.ready
+	c.ready = used[:0]
+	return ready
 }
 
 // signal leaves a message in a channel of capacity 1, if there is none.

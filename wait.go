@@ -86,7 +86,7 @@ func (t *task) follows(u *task) bool {
 }
 
 // partition looks at each future once. It returns a list with those that are
-// done first, and the others after them, all in their order.
+// done first in their order, and after them the others, the last one first.
 func partition[F Waitable](futures []F) ([]F, tally) {
 	list := make([]F, len(futures))
 	var t tally
@@ -100,7 +100,6 @@ func partition[F Waitable](futures []F) ([]F, tally) {
 			list[end] = f
 		}
 	}
-	slices.Reverse(list[end:])
 	return list, t
 }
 
@@ -139,6 +138,7 @@ func waitFor[F Waitable](ctx context.Context, fs []F, g goal) (done, pending []F
 		list, t = partition(fs) // decided before the slot is taken back
 		l.end()
 	}
+	slices.Reverse(list[t.done:])
 	done, pending = split(list, t.done)
 	if !g.reached(t) {
 		err = waitErr(ctx, fmt.Sprintf("%d of %s unfinished", len(pending), plural(len(fs), "future")))
@@ -198,26 +198,26 @@ func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, erro
 			}
 		}
 		var b *boost
-		var next *node
-		for left > 0 {
-			n := next
-			if n == nil {
-				n = c.wait(ctx, func(a *attempt) *boost {
-					if b == nil {
-						b = boostOf(a, nodes, pending)
-					}
-					return b
-				})
+		boost := func(a *attempt) *boost {
+			if b == nil {
+				b = boostOf(a, nodes, pending)
 			}
-			if n == nil {
+			return b
+		}
+		var ready []int
+		for next := 0; left > 0; next++ {
+			if next == len(ready) {
+				ready, next = c.wait(ctx, ready, boost), 0
+			}
+			if len(ready) == 0 {
 				detail := fmt.Sprintf("%d of %s unfinished", left, plural(len(list), "future"))
 				yield(none, waitErr(ctx, detail))
 				return
 			}
-			f := pending[n.index]
-			pending[n.index] = none
-			n.index = -1
-			next = n.next
+			i := ready[next]
+			f := pending[i]
+			pending[i] = none
+			nodes[i].index = -1
 			left--
 			if !yield(f, nil) {
 				return
@@ -226,30 +226,32 @@ func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, erro
 	}
 }
 
-// wait blocks until there are completed nodes, or ctx ends. The boost is made
-// for the first wait that lends and used again in the ones that follow, which
-// would otherwise cost O(n) each.
-func (c *collector) wait(ctx context.Context, boost func(*attempt) *boost) *node {
-	if n := c.take(nil); n != nil || ctx.Err() != nil {
-		return n
+// wait blocks until a future is done, or ctx ends, and returns the indexes of
+// those that are, in the room of used. The boost is made for the first wait
+// that lends and used again in the ones that follow, which would otherwise
+// cost O(n) each.
+func (c *collector) wait(ctx context.Context, used []int, boost func(*attempt) *boost) []int {
+	ready := c.take(used, nil)
+	if len(ready) > 0 || ctx.Err() != nil {
+		return ready
 	}
 	var l *lease
 	if a := attemptOf(ctx); a != nil {
 		l = a.newLease(boost(a))
 		defer l.end()
 	}
-	if n := c.take(l); n != nil {
-		return n
+	if ready = c.take(ready, l); len(ready) > 0 {
+		return ready
 	}
 	l.begin()
 	for {
 		select {
 		case <-c.wake: // perhaps left over from an earlier wait
 		case <-ctx.Done():
-			return c.take(nil)
+			return c.take(ready, nil)
 		}
-		if n := c.take(l); n != nil {
-			return n
+		if ready = c.take(ready, l); len(ready) > 0 {
+			return ready
 		}
 	}
 }

@@ -48,7 +48,7 @@ var nobody = waiters{notified: true}
 type node struct {
 	c          *collector
 	index      int     // of the future, in the collector's list; -1 once it is yielded
-	prev, next *node   // guarded by waiters.mu, and by the collector once it is told
+	prev, next *node   // guarded by waiters.mu
 	own        waiters // for a future that has none
 }
 
@@ -124,7 +124,7 @@ func (t *task) notify() (callbacks []func()) {
 	w.mu.Unlock()
 	s := t.State()
 	for n != nil {
-		next := n.next // the collector has the node once it is told
+		next := n.next
 		n.unlink()
 		n.c.complete(n, s)
 		n = next
