@@ -19,12 +19,15 @@ type collector struct {
 	done    atomic.Int64 // futures, with those that were done at the start
 	reached atomic.Bool
 
-	lease *lease // of the wait in progress, which news ends; guarded by mu, or fixed
+	lease *lease  // of the wait in progress, which news ends; guarded by mu, or fixed
+	seats []seat  // one for each future, or one for all of them where they are only counted
+	nodes []*node // for futures whose seats were taken; nil if there is none
 
 	// Of one that keeps what is done.
 	mu      sync.Mutex // a leaf
 	waiting bool       // for the next
 	ready   []int
+	yielded []bool // only the iterator's
 }
 
 // A tally counts finished futures.
@@ -50,11 +53,11 @@ func (g goal) reached(t tally) bool {
 	return t.done >= g.done || g.failed && t.failed > 0 || g.success && t.succeeded > 0
 }
 
-// complete notes that the future of n is done, in state s. It is called once
-// at most for each node, also after the collector lost interest.
-func (c *collector) complete(n *node, s State) {
+// complete notes that the future at index is done, in state s. It is called
+// once at most for each, also after the collector lost interest.
+func (c *collector) complete(index int, s State) {
 	if c.queue {
-		c.push(n.index)
+		c.push(index)
 		return
 	}
 	if c.done.Add(1) < int64(c.goal.done) && !(c.goal.failed && s == StateFailed) && !(c.goal.success && s == StateSucceeded) {
@@ -112,43 +115,63 @@ type tasked interface{ asTask() *task }
 
 func (t *task) asTask() *task { return t }
 
-// watch registers the futures, all nodes in one allocation, and notes those
-// that are done by now.
-func watch[F tasked](c *collector, futures []F) []node {
-	nodes := make([]node, len(futures))
+// watch registers with the futures and notes those that are done by now.
+func watch[F tasked](c *collector, futures []F) {
+	if c.queue {
+		c.seats = make([]seat, len(futures))
+		c.yielded = make([]bool, len(futures))
+	} else {
+		c.seats = []seat{{c: c}}
+	}
 	for i, f := range futures {
-		t, n := f.asTask(), &nodes[i]
-		n.c, n.index = c, i
-		if !t.register(n) {
-			c.complete(n, t.State())
+		s := c.seat(i)
+		if c.queue {
+			s.c, s.index = c, i
+		}
+		t := f.asTask()
+		n, ok := t.register(s, i)
+		if !ok {
+			c.complete(i, t.State())
+		}
+		if n != nil {
+			if c.nodes == nil {
+				c.nodes = make([]*node, len(futures))
+			}
+			c.nodes[i] = n
 		}
 	}
-	return nodes
+}
+
+func (c *collector) seat(i int) *seat {
+	if c.queue {
+		return &c.seats[i]
+	}
+	return &c.seats[0]
 }
 
 // unwatch leaves nothing of the collector on the futures.
-func unwatch[F tasked](nodes []node, futures []F) {
-	for i := range nodes {
-		n := &nodes[i]
-		if n.index < 0 {
+func unwatch[F tasked](c *collector, futures []F) {
+	for i, f := range futures {
+		if c.queue && c.yielded[i] {
 			continue
 		}
-		if t := futures[i].asTask(); !t.settledState() {
-			t.unregister(n)
+		if t := f.asTask(); !t.settledState() {
+			var n *node
+			if c.nodes != nil {
+				n = c.nodes[i]
+			}
+			t.unregister(c.seat(i), n)
 		}
 	}
 }
 
-// boostOf makes the boost for a wait of a on the futures that have not
-// been yielded.
-func boostOf[F tasked](a *attempt, nodes []node, futures []F) *boost {
-	if a == nil {
-		return nil
-	}
-	var tasks []*task
-	for i := range nodes {
-		if nodes[i].index >= 0 {
-			tasks = append(tasks, futures[i].asTask())
+// boostOf makes the boost for a wait of a on the futures that have not been
+// yielded.
+func boostOf[F tasked](a *attempt, c *collector, futures []F) *boost {
+	tasks := make([]*task, 0, len(futures))
+	for i, f := range futures {
+		if !c.queue || !c.yielded[i] {
+			tasks = append(tasks, f.asTask())
 		}
 	}
 	return a.boostFor(tasks)
@@ -160,17 +183,13 @@ func awaitGoal[F tasked](ctx context.Context, futures []F, done int, g goal) *le
 	a := attemptOf(ctx)
 	c := &collector{wake: make(chan struct{}, 1), lends: a != nil, goal: g}
 	if a != nil {
-		tasks := make([]*task, len(futures))
-		for i, f := range futures {
-			tasks[i] = f.asTask()
-		}
-		c.lease = a.newLease(a.boostFor(tasks))
+		c.lease = a.newLease(boostOf(a, c, futures))
 	}
 	c.done.Store(int64(done))
-	nodes := watch(c, futures)
+	watch(c, futures)
 	defer func() {
-		if c.done.Load() < int64(done+len(nodes)) {
-			unwatch(nodes, futures)
+		if c.done.Load() < int64(done+len(futures)) {
+			unwatch(c, futures)
 		}
 	}()
 	c.lease.begin()

@@ -183,10 +183,10 @@ func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, erro
 		pending := list[t.done:]
 		left := len(list)
 		c := &collector{wake: make(chan struct{}, 1), lends: attemptOf(ctx) != nil, queue: true}
-		nodes := watch(c, pending)
+		watch(c, pending)
 		defer func() {
 			if left > 0 {
-				unwatch(nodes, pending)
+				unwatch(c, pending)
 			}
 		}()
 		var none F
@@ -200,7 +200,7 @@ func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, erro
 		var b *boost
 		boost := func(a *attempt) *boost {
 			if b == nil {
-				b = boostOf(a, nodes, pending)
+				b = boostOf(a, c, pending)
 			}
 			return b
 		}
@@ -217,7 +217,7 @@ func AsCompleted[F Waitable](ctx context.Context, futures []F) iter.Seq2[F, erro
 			i := ready[next]
 			f := pending[i]
 			pending[i] = none
-			nodes[i].index = -1
+			c.yielded[i] = true
 			left--
 			if !yield(f, nil) {
 				return

@@ -8,125 +8,120 @@ import (
 // closedChan is what Done returns of a future that nobody waited for.
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// waiters are those who asked a future to tell them. The first one installs
-// them; the last collector to go takes them away again.
+// A seat is what a future knows of who waits for it. Mostly that is one
+// collector, and then all there is to it are a pointer to a seat and one
+// compare-and-swap to take it. Everybody else makes it waiters first, which the
+// one collector is then among.
 //
 // Settling and registering meet as in Dekker's algorithm: the settler stores
-// the final state and then loads the pointer to the waiters; a reader installs
-// the waiters and then loads the state. One of the two sees the other. A
-// reader that installs them with itself inside need not look at the state: the
-// settler cannot have been there, since it leaves nobody behind for good, so
-// it is still to come, and will find the reader.
+// the final state and then loads the pointer to the seat; a reader installs
+// the seat and then loads the state. One of the two sees the other. A
+// collector that takes the empty seat need not look at the state: the settler
+// cannot have been there, since it leaves nobody behind for good, so it is
+// still to come, and will find the collector.
 //
-// A collector brings the waiters along in its node, and takes them with it
-// when it leaves, or else the future would keep all of its nodes. They are
-// retired then, under their lock, and before that is released the future has
-// what comes after them: nothing, or new ones with all who are left. So
-// whoever finds them retired starts over and does not find them again. They
-// keep their lent, and hand it on, so a worker that got hold of them just
-// before sees what it would see in the new ones.
-type waiters struct {
-	lent     atomic.Bool // a task that lends its slot is or was among them
-	notified bool        // the settler took the lists
-	retired  bool        // others have taken their place
-	mu       sync.Mutex  // a leaf: nothing is locked, sent or called under it
-	nodes    *node
-	more     *listeners // nil until there is one
+// A bare seat is never written once it is shared, and gets into a future once
+// at most. So whoever swaps it out, be it the settler, those who make waiters
+// of it or its own collector, has it as it was; and the future keeps nothing of
+// a collector that has left or was told.
+type seat struct {
+	c     *collector // who has the seat, or had it before there were waiters; nil if nobody
+	index int        // of the future, for c
+	all   *waiters   // nil: a bare seat
 }
 
-// listeners are those waiters of a future that are not collectors.
-type listeners struct {
-	done      chan struct{} // nil until somebody asked for it
+// nobody has the seat of a future once all have been told.
+var nobody seat
+
+// waiters are several, or others than a collector, who asked a future to tell
+// them. Once made they stay until the future has settled.
+type waiters struct {
+	seat      seat        // of these waiters; its collector is guarded by mu
+	lent      atomic.Bool // a task that lends its slot is or was among them
+	notified  bool        // the settler took them
+	mu        sync.Mutex  // a leaf: nothing is locked, sent or called under it
+	nodes     *node
+	done      chan struct{}
 	callbacks []func()
 }
 
-// nobody takes the place of the waiters of a future once all have been told.
-var nobody = waiters{notified: true}
-
-// A node is one place of a collector in the waiters of one future. It has the
-// size of a cache line, since there are as many as futures.
+// A node is a collector in the waiters of a future whose seat was taken.
 type node struct {
 	c          *collector
-	index      int     // of the future, in the collector's list; -1 once it is yielded
-	prev, next *node   // guarded by waiters.mu
-	own        waiters // for a future that has none
+	index      int
+	prev, next *node // guarded by waiters.mu
 }
 
-// unlink makes n forget its neighbors, which may be another collector's. Mostly
-// there are none, and then it doesn't write.
-func (n *node) unlink() {
-	if n.prev != nil {
-		n.prev = nil
+// lends reports whether a task that lends its slot may have the seat.
+func (s *seat) lends() bool {
+	if s.all != nil {
+		return s.all.lent.Load()
 	}
-	if n.next != nil {
-		n.next = nil
-	}
+	return s.c != nil && s.c.lends
 }
 
-// newWaiters returns waiters for listeners, in one allocation.
-func newWaiters() *waiters {
-	w := new(struct {
-		waiters
-		room listeners
-	})
-	w.more = &w.room
-	return &w.waiters
+// waitedByTasks reports, of a published task, whether a task may have lent its
+// slot to wait for it.
+func (t *task) waitedByTasks() bool {
+	s := t.w.Load()
+	return s != nil && s.lends()
 }
 
-// lockWaiters returns the waiters of t, locked, or nil when all of them have
-// been told. If there are none it installs spare, or new ones if that is nil.
-func (t *task) lockWaiters(spare *waiters) *waiters {
+// lockWaiters returns the waiters of t, locked, and makes them if need be; nil
+// when all have been told.
+func (t *task) lockWaiters() *waiters {
 	for {
-		w := t.w.Load()
-		if w == nil {
-			if spare == nil {
-				spare = newWaiters()
-			}
-			if !t.w.CompareAndSwap(nil, spare) {
-				continue
-			}
-			w = spare
-		}
-		if w == &nobody {
+		s := t.w.Load()
+		if s == &nobody {
 			return nil
 		}
-		w.mu.Lock()
-		if !w.retired {
-			return w
+		if s == nil || s.all == nil {
+			w := new(waiters)
+			w.seat.all = w
+			if s != nil {
+				w.seat.c, w.seat.index = s.c, s.index
+				w.lent.Store(s.c.lends)
+			}
+			if !t.w.CompareAndSwap(s, &w.seat) {
+				continue
+			}
+			s = &w.seat
 		}
-		w.mu.Unlock()
+		s.all.mu.Lock()
+		return s.all
 	}
-}
-
-// listenersLocked returns the listeners, to add to them.
-func (w *waiters) listenersLocked() *listeners {
-	if w.more == nil {
-		w.more = new(listeners)
-	}
-	return w.more
 }
 
 // notify tells of a published result whoever waits for it, and returns the
 // callbacks, which the caller has to run with [Executor.call].
-func (t *task) notify() (callbacks []func()) {
+func (t *task) notify() []func() {
 	t.runner.settled()
-	w := t.lockWaiters(&nobody)
-	if w == nil {
-		return nil
+	s := t.w.Load()
+	for s == nil || s.all == nil {
+		if t.w.CompareAndSwap(s, &nobody) {
+			if s != nil {
+				s.c.complete(s.index, t.State())
+			}
+			return nil
+		}
+		s = t.w.Load()
 	}
+	w := s.all
+	w.mu.Lock()
 	w.notified = true
-	n, more := w.nodes, w.more // which nobody looks at any more
-	var done chan struct{}
-	if more != nil {
-		done, callbacks = more.done, more.callbacks
-		more.callbacks = nil
-	}
+	c, n := w.seat.c, w.nodes
+	w.seat.c, w.nodes = nil, nil
+	done, callbacks := w.done, w.callbacks
+	w.callbacks = nil
 	w.mu.Unlock()
-	s := t.State()
+	state := t.State()
+	if c != nil {
+		c.complete(w.seat.index, state)
+	}
 	for n != nil {
 		next := n.next
-		n.unlink()
-		n.c.complete(n, s)
+		n.prev, n.next = nil, nil // another collector's
+		n.c.complete(n.index, state)
 		n = next
 	}
 	if done != nil {
@@ -136,78 +131,65 @@ func (t *task) notify() (callbacks []func()) {
 	return callbacks
 }
 
-// waitedByTasks reports, of a published task, whether a task may have lent its
-// slot to wait for it.
-func (t *task) waitedByTasks() bool {
-	w := t.w.Load()
-	return w != nil && w.lent.Load()
-}
-
-// register puts a node into the waiters; false when the future is done. A task
-// that is about to lend its slot always looks at the state after it has said
-// so: either its wait is over before it began, or the settler knows of it
-// before it gives its own slot to others.
-func (t *task) register(n *node) bool {
-	lends := n.c.lends
-	if !lends {
-		n.own.nodes = n
-		if t.w.CompareAndSwap(nil, &n.own) {
-			return true
-		}
-		n.own.nodes = nil
+// register has the collector of s told of t; false when t is done. It takes
+// the seat, or if that is not free returns a node, which it put into the
+// waiters.
+//
+// A task that lends its slot looks at the state after it has said so. If it is
+// final by then, the settler may have overlooked that a task waits, and have
+// given its own slot to others; but then the wait is over before it begins.
+func (t *task) register(s *seat, index int) (n *node, ok bool) {
+	lends := s.c.lends
+	if t.w.CompareAndSwap(nil, s) {
+		return nil, !lends || !t.settledState() || !t.unregister(s, nil)
 	}
-	w := t.lockWaiters(&n.own)
+	w := t.lockWaiters()
 	if w == nil {
-		return false
+		return nil, false
 	}
 	defer w.mu.Unlock()
 	if lends {
 		w.lent.Store(true)
 	}
 	if w.notified || t.settledState() {
-		return false
+		return nil, false
 	}
-	n.next = w.nodes
+	n = &node{c: s.c, index: index, next: w.nodes}
 	if n.next != nil {
 		n.next.prev = n
 	}
 	w.nodes = n
-	return true
+	return n, true
 }
 
-// unregister takes a registered node out again, and with it the waiters that
-// are its own or that are empty. A node that the settler took is the
-// collector's to ignore.
-func (t *task) unregister(n *node) {
-	w := t.lockWaiters(nil) // there are some, or were: n
+// unregister undoes a register with s that returned n; false when the settler
+// was there before, and the collector is told or about to be.
+func (t *task) unregister(s *seat, n *node) bool {
+	if n == nil && t.w.CompareAndSwap(s, nil) {
+		return true
+	}
+	w := t.lockWaiters()
 	if w == nil {
-		return
+		return false
 	}
 	defer w.mu.Unlock()
-	if w.notified {
-		return
+	switch {
+	case w.notified:
+		return false
+	case n == nil:
+		w.seat.c = nil
+	default:
+		if n.prev != nil {
+			n.prev.next = n.next
+		} else {
+			w.nodes = n.next
+		}
+		if n.next != nil {
+			n.next.prev = n.prev
+		}
+		n.prev, n.next = nil, nil
 	}
-	if n.prev != nil {
-		n.prev.next = n.next
-	} else {
-		w.nodes = n.next
-	}
-	if n.next != nil {
-		n.next.prev = n.prev
-	}
-	n.unlink()
-	empty := w.nodes == nil && w.more == nil
-	if !empty && w != &n.own {
-		return
-	}
-	var heir *waiters
-	if !empty {
-		heir = &waiters{nodes: w.nodes, more: w.more}
-		heir.lent.Store(w.lent.Load())
-		w.nodes, w.more = nil, nil
-	}
-	w.retired = true
-	t.w.Store(heir) // nobody else does: it is not nil, and the settler needs the lock first
+	return true
 }
 
 // Done returns a channel that is closed when the future is done. The executor
@@ -217,34 +199,33 @@ func (t *task) Done() <-chan struct{} {
 	if t.settledState() {
 		return closedChan
 	}
-	w := t.lockWaiters(nil)
+	w := t.lockWaiters()
 	if w == nil {
 		return closedChan
 	}
 	defer w.mu.Unlock()
-	if w.more == nil || w.more.done == nil {
+	if w.done == nil {
 		if w.notified || t.settledState() {
 			return closedChan
 		}
-		w.listenersLocked().done = make(chan struct{})
+		w.done = make(chan struct{})
 	}
-	return w.more.done
+	return w.done
 }
 
 // addCallback has fn called by the settler, unless that has taken the callbacks
 // already: until then Done may be open, whatever the state says.
 func (t *task) addCallback(fn func()) bool {
-	w := t.lockWaiters(nil)
+	w := t.lockWaiters()
 	if w == nil {
 		return false
 	}
-	more := w.listenersLocked()
 	if !w.notified {
-		more.callbacks = append(more.callbacks, fn)
+		w.callbacks = append(w.callbacks, fn)
 		w.mu.Unlock()
 		return true
 	}
-	done := more.done
+	done := w.done
 	w.mu.Unlock()
 	if done != nil {
 		<-done // the settler is about to close it
