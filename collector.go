@@ -6,12 +6,13 @@ import (
 	"sync/atomic"
 )
 
-// A collector is told of each future that it has a node at. It either counts
-// towards a goal, for Wait, or keeps the indexes of the nodes in the order of
-// completion, for AsCompleted.
+// A collector is told of each future that it has a seat or a node at. It either
+// counts towards a goal, for Wait, or keeps the indexes of those that are done
+// in the order of completion, for AsCompleted.
 type collector struct {
 	wake  chan struct{} // of capacity 1: there is news
 	lends bool          // it is a task that waits
+	lease *lease        // of the wait in progress, which news ends; guarded by mu if queue, else fixed
 	queue bool          // it keeps what is done
 
 	// Of one that counts.
@@ -19,15 +20,15 @@ type collector struct {
 	done    atomic.Int64 // futures, with those that were done at the start
 	reached atomic.Bool
 
-	lease *lease  // of the wait in progress, which news ends; guarded by mu, or fixed
-	seats []seat  // one for each future, or one for all of them where they are only counted
-	nodes []*node // for futures whose seats were taken; nil if there is none
-
 	// Of one that keeps what is done.
 	mu      sync.Mutex // a leaf
 	waiting bool       // for the next
 	ready   []int
-	yielded []bool // only the iterator's
+
+	// The waiting goroutine's own.
+	seats   []seat  // one for each future, or one for all where they are only counted
+	nodes   []*node // for futures whose seats were taken; nil if there is none
+	yielded []bool  // by AsCompleted, which has dropped those futures
 }
 
 // A tally counts finished futures.
@@ -60,10 +61,9 @@ func (c *collector) complete(index int, s State) {
 		c.push(index)
 		return
 	}
-	if c.done.Add(1) < int64(c.goal.done) && !(c.goal.failed && s == StateFailed) && !(c.goal.success && s == StateSucceeded) {
-		return
-	}
-	if c.reached.CompareAndSwap(false, true) {
+	reached := c.done.Add(1) >= int64(c.goal.done) ||
+		c.goal.failed && s == StateFailed || c.goal.success && s == StateSucceeded
+	if reached && c.reached.CompareAndSwap(false, true) {
 		c.lease.resume()
 		signal(c.wake)
 	}

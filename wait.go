@@ -44,12 +44,13 @@ type Waitable interface {
 	asTask() *task
 }
 
-// distinct returns the futures without duplicates. Futures of one executor in
-// the order of submission and promises in the order in which they were made,
-// the common cases, need no set.
+// distinct returns the futures without duplicates. Where the numbers only go
+// up, there are none: tasks of an executor in the order of submission, promises
+// in the order in which they were made. That is the common case, and needs no
+// set.
 func distinct[F Waitable](name string, futures []F) []F {
 	sorted := true
-	var last *task
+	var last uint64
 	for i, f := range futures {
 		var t *task
 		if any(f) != nil {
@@ -58,8 +59,8 @@ func distinct[F Waitable](name string, futures []F) []F {
 		if t == nil {
 			must(false, "%s: the future at index %d is nil", name, i)
 		}
-		sorted = sorted && (i == 0 || t.follows(last))
-		last = t
+		sorted = sorted && (i == 0 || t.id > last)
+		last = t.id
 	}
 	if sorted {
 		return futures
@@ -74,15 +75,6 @@ func distinct[F Waitable](name string, futures []F) []F {
 		}
 	}
 	return kept
-}
-
-// follows reports whether t is of the same executor as u and was submitted
-// later, or both are promises and t was made later.
-func (t *task) follows(u *task) bool {
-	if t.id <= u.id {
-		return false
-	}
-	return t.spec == u.spec || t.spec != nil && u.spec != nil && t.spec.e == u.spec.e
 }
 
 // partition looks at each future once. It returns a list with those that are
