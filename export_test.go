@@ -1,6 +1,9 @@
 package antflow
 
-import "fmt"
+import (
+	"fmt"
+	"weak"
+)
 
 // CheckInvariants walks everything that mu guards and reports the first of the
 // invariants of docs/design.md that does not hold. The executor must be at
@@ -258,4 +261,28 @@ func (c *checker) books() {
 	c.check(e.totals.submitted == settled+uint64(len(c.seen)+c.light), 1, "%d submitted, %d settled, %d found", e.totals.submitted, settled, len(c.seen))
 	c.check(c.active == e.active.Load(), 14, "%d active, %d accounted for", e.active.Load(), c.active)
 	c.check(e.later.any == false, 11, "something is left to be done later")
+}
+
+// WaitsAt returns whoever collects news of f, the first one of several, as a
+// pointer that keeps nothing.
+func WaitsAt(f Waitable) weak.Pointer[collector] {
+	s := f.asTask().w.Load()
+	if s == nil || s == &nobody {
+		return weak.Pointer[collector]{}
+	}
+	if s.all == nil {
+		return weak.Make(s.c)
+	}
+	s.all.mu.Lock()
+	defer s.all.mu.Unlock()
+	if s.c == nil && s.all.nodes != nil {
+		return weak.Make(s.all.nodes.c)
+	}
+	return weak.Make(s.c)
+}
+
+// Unseated reports whether f has no word of anybody who waits or waited.
+func Unseated(f Waitable) bool {
+	s := f.asTask().w.Load()
+	return s == nil || s == &nobody
 }

@@ -3,8 +3,6 @@ package antflow
 import (
 	"context"
 	"fmt"
-	"sync"
-	"sync/atomic"
 )
 
 // A State is what a [Future] tells of its task.
@@ -52,48 +50,6 @@ type Future[T any] struct {
 	value T // written before the settling, only on success
 }
 
-// closedChan is what Done returns of a future that nobody waited for.
-var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
-// waiters are those who asked a future to tell them. They are made when the
-// first one does.
-//
-// Settling and registering meet as in Dekker's algorithm: the settler stores
-// the final state and then loads the pointer to the waiters; a reader installs
-// the waiters and then loads the state. One of the two sees the other.
-type waiters struct {
-	lent      atomic.Bool // a task that lends its slot is or was among them
-	mu        sync.Mutex  // a leaf: nothing is locked, sent or called under it
-	notified  bool        // the settler took the lists; they stay empty
-	done      chan struct{}
-	nodes     *node
-	callbacks []func()
-}
-
-// nobody takes the place of the waiters of a future that was settled before
-// anyone waited for it.
-var nobody = waiters{notified: true}
-
-// A node is one place of a collector in the waiters of one future.
-type node struct {
-	c          *collector
-	t          *task
-	index      int
-	prev, next *node
-	linked     bool // guarded by waiters.mu
-}
-
-func (t *task) waiters() *waiters {
-	if w := t.w.Load(); w != nil {
-		return w
-	}
-	w := new(waiters)
-	if t.w.CompareAndSwap(nil, w) {
-		return w
-	}
-	return t.w.Load()
-}
-
 // settle is publish and notify in one.
 func (t *task) settle(s State, err error) []func() {
 	t.publish(s, err)
@@ -108,36 +64,12 @@ func (t *task) publish(s State, err error) {
 	t.setState(s)
 }
 
-// notify tells of a published result whoever waits for it, and returns the
-// callbacks, which the caller has to run with [Executor.call].
-func (t *task) notify() []func() {
-	t.runner.settled()
-	w := t.w.Load()
-	if w == nil {
-		if t.w.CompareAndSwap(nil, &nobody) {
-			return nil
-		}
-		w = t.w.Load()
-	}
-	w.mu.Lock()
-	w.notified = true
-	done, n, callbacks := w.done, w.nodes, w.callbacks
-	w.nodes, w.callbacks = nil, nil
-	w.mu.Unlock()
-	for n != nil {
-		next := n.next // the collector may reuse the node once it is told
-		n.c.complete(n)
-		n = next
-	}
-	if done != nil {
-		close(done)
-	}
-	return callbacks
-}
-
 // call runs the callbacks in order on this goroutine. A panic or a Goexit of
 // one takes its course, and the ones after it run on another goroutine.
 func (e *Executor) call(callbacks []func()) {
+	if len(callbacks) == 0 {
+		return
+	}
 	i := 0
 	defer func() {
 		if i == len(callbacks) {
@@ -154,57 +86,6 @@ func (e *Executor) call(callbacks []func()) {
 		i++
 		callbacks[i-1]()
 	}
-}
-
-// waitedByTasks reports, of a published task, whether a task may have lent its
-// slot to wait for it.
-func (t *task) waitedByTasks() bool {
-	w := t.w.Load()
-	return w != nil && w.lent.Load()
-}
-
-// register puts a node into the waiters; false when the future is done.
-func (t *task) register(n *node) bool {
-	w := t.waiters()
-	if w == &nobody {
-		return false
-	}
-	if n.c.lends {
-		w.lent.Store(true)
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.notified || t.settledState() {
-		return false
-	}
-	n.next = w.nodes
-	if n.next != nil {
-		n.next.prev = n
-	}
-	w.nodes = n
-	n.linked = true
-	return true
-}
-
-// unregister takes a node out again. A node that the settler took is the
-// collector's to ignore.
-func (t *task) unregister(n *node) {
-	w := t.waiters()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.notified || !n.linked {
-		return
-	}
-	n.linked = false
-	if n.prev != nil {
-		n.prev.next = n.next
-	} else {
-		w.nodes = n.next
-	}
-	if n.next != nil {
-		n.next.prev = n.prev
-	}
-	n.prev, n.next = nil, nil
 }
 
 func (t *task) settledState() bool { return t.State().final() }
@@ -248,31 +129,12 @@ func (t *task) await(ctx context.Context) error {
 
 // awaitLending is await for a task's context, whose wait lends a slot.
 func (t *task) awaitLending(ctx context.Context) error {
-	l := awaitGoal(ctx, []*task{t}, goal{done: 1})
+	l := awaitGoal(ctx, []*task{t}, 0, goal{done: 1})
 	defer l.end()
 	if t.settledState() { // decided before the slot is taken back
 		return nil
 	}
 	return waitErr(ctx, "")
-}
-
-// Done returns a channel that is closed when the future is done. The executor
-// knows nothing of a wait for it: a task that receives from it keeps its slot,
-// unlike one in [Future.Result] or [Blocking].
-func (t *task) Done() <-chan struct{} {
-	if t.settledState() {
-		return closedChan
-	}
-	w := t.waiters()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.done == nil {
-		if w.notified || t.settledState() {
-			return closedChan
-		}
-		w.done = make(chan struct{})
-	}
-	return w.done
 }
 
 // IsDone reports whether the future has settled. It does not block.
@@ -308,7 +170,12 @@ func (t *task) State() State { return State(t.word.Load() & (1<<attemptBits - 1)
 
 // ID is the sequence number within the executor, from 0 in the order of
 // submission. A promise's is 0.
-func (t *task) ID() uint64 { return t.id }
+func (t *task) ID() uint64 {
+	if t.spec == nil {
+		return 0
+	}
+	return t.id
+}
 
 // Attempts is how often the task's function was called so far.
 func (t *task) Attempts() int { return int(t.word.Load() >> attemptBits) }
@@ -335,27 +202,6 @@ func (f *Future[T]) OnDone(fn func(*Future[T])) {
 	if !f.addCallback(func() { fn(f) }) {
 		fn(f)
 	}
-}
-
-// addCallback has fn called by the settler, unless that has taken the callbacks
-// already: until then Done may be open, whatever the state says.
-func (t *task) addCallback(fn func()) bool {
-	w := t.waiters()
-	if w == &nobody { // which all settled futures share
-		return false
-	}
-	w.mu.Lock()
-	if !w.notified {
-		w.callbacks = append(w.callbacks, fn)
-		w.mu.Unlock()
-		return true
-	}
-	done := w.done
-	w.mu.Unlock()
-	if done != nil {
-		<-done // the settler is about to close it
-	}
-	return false
 }
 
 // asTask seals Waitable.

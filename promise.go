@@ -10,16 +10,20 @@ import (
 // asynchronous work and for tests. Its methods are safe for concurrent use.
 type Promise[T any] struct {
 	future   Future[T]
-	claimed  atomic.Bool
 	onCancel atomic.Pointer[func()]
+	claimed  atomic.Bool
 	asked    atomic.Bool // the first Cancel took the onCancel function
 }
+
+// promises is how many were made.
+var promises atomic.Uint64
 
 // NewPromise returns a promise whose future is pending. It belongs to no
 // executor.
 func NewPromise[T any]() *Promise[T] {
 	p := new(Promise[T])
 	p.future.runner = p
+	p.future.id = promises.Add(1)
 	return p
 }
 

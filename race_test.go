@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -197,21 +198,32 @@ func TestSourcePanicsAndTheLoopIsLeft(t *testing.T) {
 
 // The body of the loop may change the list, and what was yielded is not kept.
 func TestAsCompletedOwnsItsList(t *testing.T) {
+	t.Run("done before", func(t *testing.T) { testAsCompletedOwnsItsList(t, true) })
+	t.Run("done meanwhile", func(t *testing.T) { testAsCompletedOwnsItsList(t, false) })
+}
+
+func testAsCompletedOwnsItsList(t *testing.T, before bool) {
 	testkit.NoLeak(t)
 	e := antflow.New(1)
 	defer e.Close()
-	gate := make(chan struct{})
+	start, gate := make(chan struct{}), make(chan struct{})
 	var ref weak.Pointer[[1 << 16]byte]
 	fs := []*antflow.Future[*[1 << 16]byte]{
 		antflow.Submit(t.Context(), e, func(context.Context) (*[1 << 16]byte, error) {
+			<-start
 			p := new([1 << 16]byte)
 			ref = weak.Make(p)
 			return p, nil
 		}),
 		antflow.Submit(t.Context(), e, func(context.Context) (*[1 << 16]byte, error) { <-gate; return nil, nil }),
 	}
+	begin := sync.OnceFunc(func() { close(start) })
+	if before {
+		begin()
+		<-fs[0].Done()
+	}
 	n := 0
-	for f, err := range antflow.AsCompleted(t.Context(), fs) {
+	for f, err := range antflow.AsCompleted(&hooked{t.Context(), begin}, fs) {
 		if f == nil || err != nil {
 			t.Fatalf("%v, %v", f, err)
 		}

@@ -63,7 +63,7 @@ func (e *Executor) runEach(w *worker) []func() {
 		}
 		t.word.Store(wordOf(StateRunning, 1))
 		w.end.err = t.runner.invoke((*firstContext)(t))
-		if wt := t.w.Load(); w.end.err != nil || wt != nil && wt.lent.Load() || !t.first.CompareAndSwap(nil, closedAttempt) {
+		if w.end.err != nil || t.waitedByTasks() || !t.first.CompareAndSwap(nil, closedAttempt) {
 			w.end = ending{err: w.end.err}
 			w.over()
 			return nil

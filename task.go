@@ -17,12 +17,12 @@ type task struct {
 	spec   *spec // nil: the future of a promise
 	runner runner
 	ctx    context.Context
-	id     uint64
+	id     uint64 // the sequence number, within the executor or of all promises
 
 	// err and rejected are written by the owner before state becomes final.
 	// Between two attempts err holds the last attempt's error.
 	err   error
-	w     atomic.Pointer[waiters]
+	w     atomic.Pointer[seat]
 	first atomic.Pointer[attempt] // the first attempt, once it is more than the task itself; see context.go
 	word  atomic.Uint32           // the state, and the number of attempts above it
 

@@ -123,7 +123,7 @@ func probedLine(b *strings.Builder, cases []Case, lines []*Line) {
 }
 
 // probedGoals lists the goals of a metric, and says whose they are where they
-// aren't those of the base alone or of all.
+// aren't those of the base alone, or the same for all that have one.
 func probedGoals(base string, lines []*Line) string {
 	var goals []string
 	for _, l := range lines {
@@ -133,7 +133,7 @@ func probedGoals(base string, lines []*Line) string {
 		}
 		goals = append(goals, goal)
 	}
-	if slices.Equal(goals, slices.Repeat(goals[:1], len(goals))) {
+	if set := slices.DeleteFunc(slices.Clone(goals), func(g string) bool { return g == "" }); goals[0] != "" && len(slices.Compact(set)) == 1 {
 		return goals[0]
 	}
 	var named []string
