@@ -18,6 +18,7 @@ type Executor struct {
 	name     string
 	limit    int // of backlog; 0: none
 	defaults spec
+	specs    atomic.Pointer[specTable] // the specs that tasks share, made with the first
 
 	// closed is set by the first Shutdown, under mu. active counts the
 	// goroutines that run code of the executor or of its tasks and are no
@@ -112,11 +113,12 @@ func New(maxWorkers int, opts ...Option) *Executor {
 		},
 	}
 	e.defaults.e = e
-	e.defaults.backoff = ExponentialBackoff(defaultRetryDelay, maxRetryDelay)
+	e.defaults.retryDelay = defaultRetryDelay
 	for i, o := range opts {
 		must(o != nil, "New: nil Option at index %d", i)
 		o.applyExecutor(e)
 	}
+	e.defaults.own = false
 	return e
 }
 

@@ -21,6 +21,9 @@ func (e *Executor) CheckInvariants() error {
 	return c.err
 }
 
+// ShareSpec reports whether two tasks have the same options, in one place.
+func ShareSpec[A, B any](a *Future[A], b *Future[B]) bool { return a.spec == b.spec }
+
 // A checker keeps the first violation, with the number of its invariant.
 type checker struct {
 	e                   *Executor

@@ -5,7 +5,7 @@ package antflow
 
 // enqueueLocked makes a new t a queued task; done is its context's.
 func (e *Executor) enqueueLocked(t *task, done <-chan struct{}) {
-	l := e.levelLocked(t.spec.priority)
+	l := e.levelLocked(t.priority())
 	e.moveLocked(t, phaseQueued)
 	s, at := l.push(t)
 	if t.plain() {
@@ -51,7 +51,7 @@ func (e *Executor) levelLocked(priority int) *level {
 func (e *Executor) requeueLocked(t *task) {
 	e.recallLocked()
 	e.moveLocked(t, phaseQueued)
-	e.queue.level(t.spec.priority).back.push(t)
+	e.queue.level(t.priority()).back.push(t)
 	if b := t.batch(); b.nested {
 		e.overlayLocked(b, t)
 	}

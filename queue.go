@@ -234,7 +234,7 @@ func (q *queue) holds(t *task) bool {
 	if t.x != nil && t.x.pos != 0 {
 		return true
 	}
-	l := q.byPriority[t.spec.priority]
+	l := q.byPriority[t.priority()]
 	if l == nil {
 		return false
 	}
@@ -244,7 +244,7 @@ func (q *queue) holds(t *task) bool {
 
 // remove takes a queued task out, from wherever it is. No segment is open.
 func (q *queue) remove(t *task) {
-	l := q.byPriority[t.spec.priority]
+	l := q.byPriority[t.priority()]
 	if t.x != nil && t.x.pos != 0 {
 		l.back.remove(t)
 	} else {
