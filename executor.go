@@ -100,7 +100,6 @@ func New(maxWorkers int, opts ...Option) *Executor {
 	must(maxWorkers >= 1, "New(%d): the number of workers must be at least 1", maxWorkers)
 	e := &Executor{
 		max:    maxWorkers,
-		queue:  newQueue(),
 		lines:  make(map[lineKey]*line),
 		scopes: make(map[<-chan struct{}]*scope),
 		boosts: indexed[*boost]{

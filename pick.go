@@ -23,11 +23,7 @@ func (e *Executor) enqueueLocked(t *task, done <-chan struct{}) {
 func (e *Executor) enqueueLightLocked(b *batch, x light) {
 	l := e.levelLocked(b.spec.priority)
 	e.counts[classQueued]++
-	s, at := l.pushEntry(entry{b: b})
-	if s.lights == nil {
-		s.lights = make([]light, len(s.entries))
-	}
-	s.lights[at] = x
+	s, at := l.pushLight(b, x)
 	e.enrollLocked(l, s, at, b.ctx, b.done)
 }
 
@@ -51,7 +47,7 @@ func (e *Executor) levelLocked(priority int) *level {
 func (e *Executor) requeueLocked(t *task) {
 	e.recallLocked()
 	e.moveLocked(t, phaseQueued)
-	e.queue.level(t.priority()).back.push(t)
+	e.queue.level(t.priority()).putBack(t)
 	if b := t.batch(); b.nested {
 		e.overlayLocked(b, t)
 	}
@@ -69,7 +65,7 @@ func (e *Executor) dequeueLocked(t *task) {
 
 func (e *Executor) removeLocked(t *task) {
 	e.queue.remove(t)
-	if p := e.loose; p.s != nil && p.s.entries[p.at] == (entry{}) {
+	if p := e.loose; p.s != nil && p.s.empty(p.at) {
 		e.loose = place{}
 	}
 }
@@ -94,7 +90,7 @@ func (t *task) plain() bool {
 // something else has to be looked at before each start.
 func (e *Executor) publishLocked() {
 	l := e.queue.levels.top()
-	if l == nil || e.queue.open != nil || l.back.len() > 0 || e.resumed.front != nil || e.boosts.len() > 0 || e.admission.front != nil || e.busy > e.max {
+	if l == nil || e.queue.open != nil || l.firstBack() != nil || e.resumed.front != nil || e.boosts.len() > 0 || e.admission.front != nil || e.busy > e.max {
 		return
 	}
 	s := l.front()
@@ -104,7 +100,7 @@ func (e *Executor) publishLocked() {
 	limit := s.n
 	if s.mixed {
 		for limit = s.head; limit < s.n; limit++ {
-			if !s.entries[limit].plain() {
+			if !s.plain(limit) {
 				break
 			}
 		}
@@ -128,7 +124,7 @@ func (e *Executor) syncLocked() {
 func (e *Executor) bookLocked(s *segment, word uint64) {
 	taken := int(min(uint32(word), uint32(word>>32))) - s.head
 	s.head += taken
-	e.queue.openLevel.live -= taken
+	e.queue.openLevel.live -= int32(taken)
 	e.counts[classQueued] -= taken
 	e.backlog -= taken
 	e.claims += uint64(taken)
@@ -237,11 +233,11 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 		if l == nil {
 			return job{}, false, false
 		}
-		s, b := l.front(), l.back.top()
+		s, b := l.front(), l.firstBack()
 		switch {
 		case s == nil || b != nil && b.id < s.headID():
 			t = b
-		case s.entries[s.head].plain():
+		case s.plain(s.head):
 			s.take(s.head, &j)
 			s.head++
 			l.live--
@@ -251,7 +247,7 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 			e.publishLocked()
 			return j, true, true
 		default:
-			t = s.entries[s.head].t
+			t = s.entries[s.head]
 		}
 	}
 	if !t.plain() {
@@ -266,10 +262,10 @@ func (e *Executor) takeLocked() (j job, plain, ok bool) {
 
 // headID is the ID of the first task.
 func (s *segment) headID() uint64 {
-	if s.entries[s.head].b != nil {
-		return s.lights[s.head].id
+	if t := s.entries[s.head]; t != nil {
+		return t.id
 	}
-	return s.entries[s.head].t.id
+	return s.lights[s.head].id
 }
 
 // startedPlainLocked books a plain task that was taken under the lock.
