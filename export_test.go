@@ -137,6 +137,9 @@ func (c *checker) queues() {
 		c.check(r.empty(), 3, "the level of priority %d has tasks and is not found", r.priority)
 	}
 	c.check(len(e.queue.byPriority) == e.queue.levels.len()+idle, 15, "%d levels, %d have tasks", len(e.queue.byPriority), e.queue.levels.len())
+	for _, l := range e.queue.near {
+		c.check(l == nil || e.queue.byPriority[l.priority] == l, 4, "a level that is gone is near")
+	}
 	c.check(e.crew != nil || e.queue.spare == nil, 15, "what was used up is kept")
 	c.check(startable == 0 || e.busy >= e.max, 3, "%d tasks could start in %d of %d slots", startable, e.busy, e.max)
 	for t := e.admission.front; t != nil; t = t.x.next {

@@ -4,6 +4,7 @@ package antflow
 type queue struct {
 	levels     levelHeap
 	byPriority map[int]*level // those of the heap, and recent
+	near       []*level       // some of byPriority, by the last bits of their priorities
 	recent     *level         // the one used last, which is kept though it may be empty
 	open       *segment       // that workers take from without the lock, or nil
 	openLevel  *level         // its level
@@ -17,7 +18,10 @@ type spare struct {
 	levels   []*level
 }
 
-const mostSpare = 256
+const (
+	mostSpare  = 256
+	manyLevels = 64 // a power of two; for more there is memory that is not kept at rest
+)
 
 // level returns the level of a priority, to which a task is about to be added.
 func (q *queue) level(priority int) *level {
@@ -26,7 +30,7 @@ func (q *queue) level(priority int) *level {
 		if l != nil && l.pos == 0 {
 			q.retire(l)
 		}
-		if l = q.byPriority[priority]; l == nil {
+		if l = q.find(priority); l == nil {
 			l = q.newLevel(priority)
 		}
 		q.recent = l
@@ -36,6 +40,26 @@ func (q *queue) level(priority int) *level {
 	}
 	return l
 }
+
+// find returns the level of a priority, or nil. With many levels, whose
+// priorities mostly lie near to one another, near has what the map would take
+// several looks into memory for.
+func (q *queue) find(priority int) *level {
+	if len(q.near) == 0 {
+		return q.byPriority[priority]
+	}
+	p := q.nearLocation(priority)
+	if *p == nil || (*p).priority != priority {
+		l := q.byPriority[priority]
+		if l == nil {
+			return nil
+		}
+		*p = l
+	}
+	return *p
+}
+
+func (q *queue) nearLocation(priority int) **level { return &q.near[priority&(len(q.near)-1)] }
 
 func (q *queue) newLevel(priority int) *level {
 	var l *level
@@ -49,6 +73,9 @@ func (q *queue) newLevel(priority int) *level {
 		q.byPriority = make(map[int]*level)
 	}
 	q.byPriority[priority] = l
+	if n := q.levels.len(); n > manyLevels && n >= len(q.near) {
+		q.near = make([]*level, max(4*manyLevels, 4*len(q.near)))
+	}
 	return l
 }
 
@@ -62,12 +89,12 @@ func (q *queue) dropEmpty(l *level) {
 	if l != q.recent {
 		q.retire(l)
 	}
-	if q.levels.len() == 0 && cap(q.levels.items) > 64 {
+	if q.levels.len() == 0 && cap(q.levels.items) > manyLevels {
 		// A burst's memory is not kept at rest.
 		if q.recent != nil {
 			q.start = max(q.start, q.recent.tail)
 		}
-		q.levels.items, q.byPriority, q.recent = nil, nil, nil
+		q.levels.items, q.byPriority, q.near, q.recent = nil, nil, nil, nil
 	}
 }
 
@@ -76,6 +103,11 @@ func (q *queue) dropEmpty(l *level) {
 func (q *queue) retire(l *level) {
 	q.start = max(q.start, l.tail)
 	delete(q.byPriority, l.priority)
+	if len(q.near) > 0 {
+		if p := q.nearLocation(l.priority); *p == l {
+			*p = nil
+		}
+	}
 	if !l.first.used() {
 		return
 	}

@@ -264,7 +264,7 @@ func (q *queue) holds(t *task) bool {
 	if t.x != nil && t.x.pos != 0 {
 		return true
 	}
-	l := q.byPriority[t.priority()]
+	l := q.find(t.priority())
 	if l == nil {
 		return false
 	}
@@ -274,7 +274,7 @@ func (q *queue) holds(t *task) bool {
 
 // remove takes a queued task out, from wherever it is. No segment is open.
 func (q *queue) remove(t *task) {
-	l := q.byPriority[t.priority()]
+	l := q.find(t.priority())
 	if t.x != nil && t.x.pos != 0 {
 		l.back.remove(t)
 	} else {
