@@ -100,7 +100,7 @@ func (c *firstContext) Value(key any) any {
 	case attemptKey, ownKey:
 		return (*task)(c).attempt().Value(key)
 	case infoKey:
-		return infoOf(c.spec, c.id, 1)
+		return (*task)(c).info(1)
 	}
 	if c.first.Load() == nil && c.ctx.Err() == nil {
 		return c.ctx.Value(key)
@@ -229,7 +229,7 @@ func (a *attempt) Value(key any) any {
 	case attemptKey:
 		return a
 	case infoKey:
-		return infoOf(a.t.spec, a.t.id, a.number)
+		return a.t.info(a.number)
 	case ownKey:
 		if k.e == a.t.spec.e && !a.over.Load() {
 			return a

@@ -18,6 +18,7 @@ type Executor struct {
 	name     string
 	limit    int // of backlog; 0: none
 	defaults spec
+	specs    atomic.Pointer[specTable] // the specs that tasks share, made with the first
 
 	// closed is set by the first Shutdown, under mu. active counts the
 	// goroutines that run code of the executor or of its tasks and are no
@@ -99,7 +100,6 @@ func New(maxWorkers int, opts ...Option) *Executor {
 	must(maxWorkers >= 1, "New(%d): the number of workers must be at least 1", maxWorkers)
 	e := &Executor{
 		max:    maxWorkers,
-		queue:  newQueue(),
 		lines:  make(map[lineKey]*line),
 		scopes: make(map[<-chan struct{}]*scope),
 		boosts: indexed[*boost]{
@@ -112,11 +112,12 @@ func New(maxWorkers int, opts ...Option) *Executor {
 		},
 	}
 	e.defaults.e = e
-	e.defaults.backoff = ExponentialBackoff(defaultRetryDelay, maxRetryDelay)
+	e.defaults.retryDelay = defaultRetryDelay
 	for i, o := range opts {
 		must(o != nil, "New: nil Option at index %d", i)
 		o.applyExecutor(e)
 	}
+	e.defaults.own = false
 	return e
 }
 

@@ -24,6 +24,9 @@ func (e *Executor) CheckInvariants() error {
 	return c.err
 }
 
+// ShareSpec reports whether two tasks have the same options, in one place.
+func ShareSpec[A, B any](a *Future[A], b *Future[B]) bool { return a.spec == b.spec }
+
 // A checker keeps the first violation, with the number of its invariant.
 type checker struct {
 	e                   *Executor
@@ -97,14 +100,16 @@ func (c *checker) queues() {
 			c.find(t, "the resumed", phaseResumed)
 		}
 	}
-	for _, l := range e.queue.levels.items {
+	for i, x := range e.queue.levels.items {
+		l := x.l
+		c.check(int(l.pos) == i+1 && e.queue.byPriority[x.priority] == l, 4, "a level of priority %d at a wrong place", x.priority)
 		c.check(!l.empty(), 15, "an empty level of priority %d", l.priority)
 		last := (*task)(nil)
 		live := 0
 		for _, s := range l.segments {
-			for i, x := range s.entries {
-				t := x.t
-				if i < s.head || i >= s.n || x == (entry{}) {
+			for i := s.head; i < s.n; i++ {
+				t := s.entries[i]
+				if s.empty(i) {
 					continue // which its worker may be about to empty
 				}
 				live++
@@ -132,8 +137,8 @@ func (c *checker) queues() {
 				last = t
 			}
 		}
-		c.check(live == l.live, 1, "%d tasks in a level, %d counted", live, l.live)
-		for i, t := range l.back.items {
+		c.check(live == int(l.live), 1, "%d tasks in a level, %d counted", live, l.live)
+		for i, t := range l.returned() {
 			startable++
 			c.find(t, "the queue", phaseQueued)
 			c.check(t.x.pos == int32(i)+1, 1, "task %d is at %d of a heap, not at %d", t.id, i, t.x.pos-1)
@@ -146,11 +151,28 @@ func (c *checker) queues() {
 		}
 	}
 	c.check(spans == len(e.queue.spans), 1, "%d spans in the queue, %d listed", spans, len(e.queue.spans))
+	idle := 0
+	if r := e.queue.recent; r != nil && r.pos == 0 {
+		idle = 1
+		c.check(r.empty(), 3, "the level of priority %d has tasks and is not found", r.priority)
+	}
+	c.check(len(e.queue.byPriority) == e.queue.levels.len()+idle, 15, "%d levels, %d have tasks", len(e.queue.byPriority), e.queue.levels.len())
+	for _, l := range e.queue.near {
+		c.check(l == nil || e.queue.byPriority[l.priority] == l, 4, "a level that is gone is near")
+	}
+	c.check(e.crew != nil || e.queue.spare == nil, 15, "what was used up is kept")
 	c.check(startable == 0 || e.busy >= e.max, 3, "%d tasks could start in %d of %d slots", startable, e.busy, e.max)
 	for t := e.admission.front; t != nil; t = t.x.next {
 		c.check(t.phase == phaseAdmission, 16, "task %d in phase %d blocks a Submit", t.id, t.phase)
 	}
 	c.check(e.admission.front == nil || e.backlog >= e.limit, 16, "a Submit blocks at %d of %d", e.backlog, e.limit)
+}
+
+func (l *level) returned() []*task {
+	if l.back == nil {
+		return nil
+	}
+	return l.back.items
 }
 
 func (c *checker) lines() {
@@ -189,9 +211,9 @@ func (c *checker) scopes() {
 		}
 		for _, r := range sc.runs {
 			for i := max(r.lo, r.s.head); i < r.hi; i++ {
-				if r.s.entries[i].b != nil {
+				if r.s.batch(i) != nil {
 					members++
-				} else if t := r.s.entries[i].t; t != nil && t.span() != nil {
+				} else if t := r.s.entries[i]; t != nil && t.span() != nil {
 					members += t.span().left()
 					c.check(t.ctx.Done() == key, 13, "span %d is in the run of another scope", t.id)
 				} else if t != nil && t.plain() {
@@ -201,10 +223,10 @@ func (c *checker) scopes() {
 			}
 		}
 	}
-	for _, l := range c.e.queue.levels.items {
-		for _, s := range l.segments {
-			for _, x := range s.entries[s.head:s.n] {
-				if x.t != nil && x.t.plain() && x.t.ctx.Done() == nil {
+	for _, x := range c.e.queue.levels.items {
+		for _, s := range x.l.segments {
+			for _, t := range s.entries[s.head:s.n] {
+				if t != nil && t.plain() && t.ctx.Done() == nil {
 					members++ // it needs no scope
 				}
 			}

@@ -145,11 +145,11 @@ func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
 		g.submit(groupFn(fn))
 		return
 	}
-	own := *g.spec
-	applyTaskOptions(&own, opts)
+	sp, above := g.e.specOf(g.spec, opts)
 	g.added.Add(1)
 	t, r := g.heavy(groupFn(fn))
-	g.e.submit(g.ctx, t, r, &g.batch, &own)
+	t.above = above
+	g.e.submit(g.ctx, t, r, &g.batch, sp)
 }
 
 // A function for [Group.Go], as the reference of a light task.

@@ -5,6 +5,7 @@ import (
 	"go/build"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/internal/testkit"
@@ -50,7 +51,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// A queued task is one allocation: task, future, function and context.
+// A queued task is one allocation: task, future, function and context. Its
+// options are shared with others.
 func TestSubmitAllocatesOnce(t *testing.T) {
 	testkit.NoLeak(t)
 	e := antflow.New(1)
@@ -63,6 +65,13 @@ func TestSubmitAllocatesOnce(t *testing.T) {
 	goFn := func(context.Context) error { return nil }
 	if n := testing.AllocsPerRun(1000, func() { e.Go(context.Background(), goFn) }); n != 1 {
 		t.Errorf("%v allocations for a Go", n)
+	}
+	opts := []antflow.TaskOption{antflow.TaskName("name"), antflow.Retries(3), antflow.RetryDelay(time.Hour), antflow.Priority(1000)}
+	if n := testing.AllocsPerRun(1000, func() { antflow.Submit(context.Background(), e, fn, opts...) }); n != 1 {
+		t.Errorf("%v allocations for a Submit with options", n)
+	}
+	if n := testing.AllocsPerRun(1000, func() { antflow.Submit(context.Background(), e, fn, antflow.Priority(100)) }); n != 1 {
+		t.Errorf("%v allocations for a Submit with a priority", n)
 	}
 	close(block)
 	e.Close()

@@ -70,6 +70,14 @@ func TaskFrom(ctx context.Context) (TaskInfo, bool) {
 	return *info, true
 }
 
+// info is what TaskFrom tells of an attempt of t.
+func (t *task) info(attempt int) *TaskInfo {
+	i := infoOf(t.spec, t.id, attempt)
+	i.Priority = t.priority()
+	return i
+}
+
+// infoOf is the same of a light task, which has the priority of its spec.
 func infoOf(s *spec, id uint64, attempt int) *TaskInfo {
 	return &TaskInfo{
 		ID:       id,

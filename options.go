@@ -2,6 +2,7 @@ package antflow
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"time"
@@ -36,22 +37,6 @@ type BatchOption interface {
 // A ShutdownOption chooses how [Executor.Shutdown] ends.
 type ShutdownOption interface{ applyShutdown(*shutdownMode) }
 
-// spec is what the options say of a task. Once built it is read-only and may
-// be shared by any number of tasks.
-type spec struct {
-	e            *Executor // whose tasks they are
-	name         string
-	priority     int
-	retries      int
-	backoff      Backoff
-	retryIf      func(error) bool
-	sem          Semaphore
-	limiter      RateLimiter
-	timeout      time.Duration
-	queueTimeout time.Duration
-	nonBlocking  bool
-}
-
 // batchSpec is what the options say of a group or a map.
 type batchSpec struct {
 	task          spec
@@ -64,6 +49,7 @@ type batchSpec struct {
 type (
 	executorOption func(*Executor)
 	taskOption     func(*spec)
+	priorityOption int // a function of its own would be an allocation for each task
 	batchOption    func(*batchSpec)
 	groupOption    func(*batchSpec)
 	mapOption      func(*batchSpec)
@@ -74,6 +60,9 @@ func (o executorOption) applyExecutor(e *Executor)     { o(e) }
 func (o taskOption) applyTask(s *spec)                 { o(s) }
 func (o taskOption) applyGroup(b *batchSpec)           { o(&b.task) }
 func (o taskOption) applyMap(b *batchSpec)             { o(&b.task) }
+func (o priorityOption) applyTask(s *spec)             { s.priority = int(o) }
+func (o priorityOption) applyGroup(b *batchSpec)       { b.task.priority = int(o) }
+func (o priorityOption) applyMap(b *batchSpec)         { b.task.priority = int(o) }
 func (o batchOption) applyGroup(b *batchSpec)          { o(b) }
 func (o batchOption) applyMap(b *batchSpec)            { o(b) }
 func (o groupOption) applyGroup(b *batchSpec)          { o(b) }
@@ -85,23 +74,6 @@ func (o shutdownOption) applyShutdown(m *shutdownMode) { o(m) }
 func must(ok bool, format string, args ...any) {
 	if !ok {
 		panic(prefix + fmt.Sprintf(format, args...))
-	}
-}
-
-// specOf is the executor's default with opts applied.
-func (e *Executor) specOf(opts []TaskOption) *spec {
-	if len(opts) == 0 {
-		return &e.defaults
-	}
-	s := e.defaults
-	applyTaskOptions(&s, opts)
-	return &s
-}
-
-func applyTaskOptions(s *spec, opts []TaskOption) {
-	for i, o := range opts {
-		must(o != nil, "nil TaskOption at index %d", i)
-		o.applyTask(s)
 	}
 }
 
@@ -134,7 +106,7 @@ func ExecutorName(name string) Option {
 // [RetryIf] says so of the first two. A negative n panics.
 func Retries(n int) TaskOption {
 	must(n >= 0, "Retries(%d): the number of retries must not be negative", n)
-	return taskOption(func(s *spec) { s.retries = n })
+	return taskOption(func(s *spec) { s.retries = int32(min(n, math.MaxInt32)) })
 }
 
 // RetryDelay sets the delay before the first retry; it doubles with each
@@ -144,14 +116,14 @@ func Retries(n int) TaskOption {
 // [MaxConcurrency]. RetryDelay and [RetryBackoff] replace each other.
 func RetryDelay(d time.Duration) TaskOption {
 	must(d >= 0, "RetryDelay(%v): the delay must not be negative", d)
-	return RetryBackoff(ExponentialBackoff(d, max(d, maxRetryDelay)))
+	return taskOption(func(s *spec) { s.retryDelay, s.backoff = d, nil })
 }
 
 // RetryBackoff sets the schedule of the retries; see [Backoff]. A nil b
 // panics. RetryBackoff and [RetryDelay] replace each other.
 func RetryBackoff(b Backoff) TaskOption {
 	must(b != nil, "RetryBackoff(nil): the schedule must not be nil")
-	return taskOption(func(s *spec) { s.backoff = b })
+	return taskOption(func(s *spec) { s.backoff, s.own = b, true })
 }
 
 // RetryIf says which errors are retried, within the number of [Retries].
@@ -161,7 +133,7 @@ func RetryBackoff(b Backoff) TaskOption {
 // with a [*PanicError]. A nil retry panics.
 func RetryIf(retry func(error) bool) TaskOption {
 	must(retry != nil, "RetryIf(nil): the function must not be nil")
-	return taskOption(func(s *spec) { s.retryIf = retry })
+	return taskOption(func(s *spec) { s.retryIf, s.own = retry, true })
 }
 
 // WithSemaphore makes each running attempt hold one permit of s. A task that
@@ -173,7 +145,7 @@ func RetryIf(retry func(error) bool) TaskOption {
 func WithSemaphore(s Semaphore) TaskOption {
 	must(s != nil, "WithSemaphore(nil): the semaphore must not be nil")
 	must(reflect.ValueOf(s).Comparable(), "WithSemaphore(%T): the semaphore must be comparable; pass a pointer", s)
-	return taskOption(func(sp *spec) { sp.sem = s })
+	return taskOption(func(sp *spec) { sp.sem, sp.own = s, true })
 }
 
 // WithRateLimit makes each attempt wait for one event of l before it starts.
@@ -184,7 +156,7 @@ func WithSemaphore(s Semaphore) TaskOption {
 func WithRateLimit(l RateLimiter) TaskOption {
 	must(l != nil, "WithRateLimit(nil): the limiter must not be nil")
 	must(reflect.ValueOf(l).Comparable(), "WithRateLimit(%T): the limiter must be comparable; pass a pointer", l)
-	return taskOption(func(s *spec) { s.limiter = l })
+	return taskOption(func(s *spec) { s.limiter, s.own = l, true })
 }
 
 // Timeout gives the context of each attempt a deadline d after its start.
@@ -206,7 +178,7 @@ func QueueTimeout(d time.Duration) TaskOption {
 // Priority makes a task start before queued ones of lower priority; the
 // default is 0, and among equals the order of submission decides. It does not
 // interrupt what runs.
-func Priority(n int) TaskOption { return taskOption(func(s *spec) { s.priority = n }) }
+func Priority(n int) TaskOption { return priorityOption(n) }
 
 // NonBlocking makes a task that meets a full queue (see [QueueLimit]) fail at
 // once with [ErrQueueFull] where the call would block. It has no meaning for

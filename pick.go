@@ -5,7 +5,7 @@ package antflow
 
 // enqueueLocked makes a new t a queued task; done is its context's.
 func (e *Executor) enqueueLocked(t *task, done <-chan struct{}) {
-	l := e.levelLocked(t.spec.priority)
+	l := e.levelLocked(t.priority())
 	e.moveLocked(t, phaseQueued)
 	s, at := l.push(t)
 	if t.plain() {
@@ -23,11 +23,7 @@ func (e *Executor) enqueueLocked(t *task, done <-chan struct{}) {
 func (e *Executor) enqueueLightLocked(b *batch, x light) {
 	l := e.levelLocked(b.spec.priority)
 	e.counts[classQueued]++
-	s, at := l.pushEntry(entry{b: b})
-	if s.lights == nil {
-		s.lights = make([]light, len(s.entries))
-	}
-	s.lights[at] = x
+	s, at := l.pushLight(b, x)
 	e.enrollLocked(l, s, at, b.ctx, b.done)
 }
 
@@ -51,7 +47,7 @@ func (e *Executor) levelLocked(priority int) *level {
 func (e *Executor) requeueLocked(t *task) {
 	e.recallLocked()
 	e.moveLocked(t, phaseQueued)
-	e.queue.level(t.spec.priority).back.push(t)
+	e.queue.level(t.priority()).putBack(t)
 	if b := t.batch(); b.nested {
 		e.overlayLocked(b, t)
 	}
@@ -69,7 +65,7 @@ func (e *Executor) dequeueLocked(t *task) {
 
 func (e *Executor) removeLocked(t *task) {
 	e.queue.remove(t)
-	if p := e.loose; p.s != nil && p.s.entries[p.at] == (entry{}) {
+	if p := e.loose; p.s != nil && p.s.empty(p.at) {
 		e.loose = place{}
 	}
 }
@@ -94,7 +90,7 @@ func (t *task) plain() bool {
 // something else has to be looked at before each start.
 func (e *Executor) publishLocked() {
 	l := e.queue.levels.top()
-	if l == nil || e.queue.open != nil || l.back.len() > 0 || e.resumed.front != nil || e.boosts.len() > 0 || e.admission.front != nil || e.busy > e.max {
+	if l == nil || e.queue.open != nil || l.firstBack() != nil || e.resumed.front != nil || e.boosts.len() > 0 || e.admission.front != nil || e.busy > e.max {
 		return
 	}
 	s := l.front()
@@ -105,7 +101,7 @@ func (e *Executor) publishLocked() {
 	limit := s.n
 	if s.mixed {
 		for limit = s.head; limit < s.n; limit++ {
-			if !s.entries[limit].plain() {
+			if !s.plain(limit) {
 				break
 			}
 		}
@@ -134,7 +130,7 @@ func (e *Executor) syncLocked() {
 func (e *Executor) bookLocked(s *segment, word uint64) {
 	taken := int(min(uint32(word), uint32(word>>32))) - s.head
 	s.head += taken
-	e.queue.openLevel.live -= taken
+	e.queue.openLevel.live -= int32(taken)
 	e.counts[classQueued] -= taken
 	e.backlog -= taken
 	e.claims += uint64(taken)
@@ -250,13 +246,13 @@ func (e *Executor) takeLocked(j *job) (plain, ok bool) {
 		if l == nil {
 			return false, false
 		}
-		s, b := l.front(), l.back.top()
+		s, b := l.front(), l.firstBack()
 		switch {
 		case s == nil && b == nil: // what it had were spent spans
 			e.queue.dropEmpty(l)
 		case s == nil || b != nil && b.id < s.headID():
 			t = b
-		case s.entries[s.head].plain():
+		case s.plain(s.head):
 			s.takeLocked(s.head, j)
 			s.head++
 			l.live--
@@ -266,7 +262,7 @@ func (e *Executor) takeLocked(j *job) (plain, ok bool) {
 			e.publishLocked()
 			return true, true
 		default:
-			t = s.entries[s.head].t
+			t = s.entries[s.head]
 			if sp := t.span(); sp != nil {
 				if e.takeSpanLocked(sp, j) {
 					return true, true
@@ -288,10 +284,10 @@ func (e *Executor) takeLocked(j *job) (plain, ok bool) {
 
 // headID is the ID of the first task.
 func (s *segment) headID() uint64 {
-	if s.entries[s.head].b != nil {
-		return s.lights[s.head].id
+	if t := s.entries[s.head]; t != nil {
+		return t.id
 	}
-	return s.entries[s.head].t.id
+	return s.lights[s.head].id
 }
 
 // startedPlainLocked books a plain task that was taken under the lock.

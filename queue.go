@@ -9,17 +9,6 @@ import (
 // resumes, what a blocked task waits for, and the rest by priority and
 // submission. All of it is guarded by Executor.mu, but for the open segment.
 
-// An entry is a queued task's place; without one it is empty, since its task
-// was canceled or taken. A light task lies in segment.lights.
-type entry struct {
-	t *task
-	b *batch // of a light task
-}
-
-// plain reports whether nothing but a slot keeps the task from starting, and
-// nothing needs to be done under the lock when it does.
-func (x entry) plain() bool { return x.b != nil || x.t != nil && x.t.plain() }
-
 // A segment is a stretch of a level's queue. One segment of an executor at a
 // time is open, and workers then take its entries without the lock:
 //
@@ -32,24 +21,48 @@ func (x entry) plain() bool { return x.b != nil || x.t != nil && x.t.plain() }
 // else about the tasks of an open segment is, until they come to the lock.
 type segment struct {
 	word    atomic.Uint64
-	emptied int  // entries that were, as far as told
+	emptied int  // entries that were, as far as those who took them have told
 	gone    bool // it was dropped before all were
+	mixed   bool // some are not plain, or empty
 	l       *level
-	base    uint64   // the place of the first entry
-	head    int      // the entries before it are taken or were empty
-	n       int      // entries in use
-	entries []entry  // never replaced, so that workers may read it
-	lights  []light  // made with the first
-	mixed   bool     // some are not plain, or empty
-	scopes  []*scope // that have runs in it
+	base    uint64       // the place of the first entry
+	head    int          // the entries before it are taken or were empty
+	n       int          // entries in use
+	entries []*task      // never replaced, so that workers may read it
+	lights  []lightEntry // made with the first
+	scopes  []*scope     // that have runs in it
 }
 
-// The first segment of a level is small: many a level has few tasks.
+// A lightEntry is the place of a light task, whose entry has no other. An entry
+// without either is empty: its task was canceled or taken.
+type lightEntry struct {
+	light
+	b *batch
+}
+
+// The first segment of a level is small, and part of it: many a level has few
+// tasks.
 const (
-	leastSegment = 8
+	leastSegment = 12
 	mostSegment  = 256
-	mostSpare    = 256 // segments
 )
+
+// batch is that of a light entry, or nil.
+func (s *segment) batch(at int) *batch {
+	if s.lights == nil {
+		return nil
+	}
+	return s.lights[at].b
+}
+
+func (s *segment) empty(at int) bool { return s.entries[at] == nil && s.batch(at) == nil }
+
+// plain reports whether nothing but a slot keeps the entry's task from
+// starting, and nothing needs to be done under the lock when it does.
+func (s *segment) plain(at int) bool {
+	t := s.entries[at]
+	return t != nil && t.plain() || t == nil && s.batch(at) != nil
+}
 
 // claim takes the next entry of an open segment, or returns -1. It needs no
 // lock. The writes to the entry happened before the segment was opened.
@@ -68,14 +81,16 @@ func (s *segment) claim() int {
 // take moves an entry to j, and leaves it empty: nothing keeps what is done. A
 // worker without the lock tells of it later.
 func (s *segment) take(at int, j *job) {
-	x := &s.entries[at]
-	j.t, j.b = x.t, x.b
-	*x = entry{}
-	if j.b != nil {
-		j.l = s.lights[at]
-		s.lights[at] = light{}
-	} else if j.l.ref != nil {
-		j.l = light{}
+	if t := s.entries[at]; t != nil {
+		j.t, j.b = t, nil
+		if j.l.ref != nil {
+			j.l = light{}
+		}
+		s.entries[at] = nil
+	} else {
+		x := &s.lights[at]
+		j.t, j.b, j.l = nil, x.b, x.light
+		*x = lightEntry{}
 	}
 }
 
@@ -87,68 +102,131 @@ func (s *segment) takeLocked(at int, j *job) {
 
 // dropLocked empties the entry of a task.
 func (s *segment) dropLocked(at int) {
-	s.entries[at] = entry{}
+	s.entries[at] = nil
 	s.emptied++
 }
 
 // weigh makes a light entry one of a task, and returns that. The segment is
 // closed.
 func (s *segment) weigh(at int) *task {
-	if s.entries[at].b != nil {
-		var j job
-		s.take(at, &j)
-		t := j.b.weigh(&j.l)
+	if b := s.batch(at); b != nil {
+		t := b.weigh(&s.lights[at].light)
+		s.lights[at] = lightEntry{}
 		t.phase, t.place = phaseQueued, s.base+uint64(at)
-		s.entries[at].t = t
+		s.entries[at] = t
 	}
-	return s.entries[at].t
+	return s.entries[at]
+}
+
+// used reports whether all entries that were in use have been left by those
+// who took them, so that the segment may be used again.
+func (s *segment) used() bool { return s.emptied == s.n }
+
+// renew makes a used-up segment an empty one of l. Somebody who had it open may
+// still come to claim; so the word stays as it is, which is closed.
+func (s *segment) renew(l *level) {
+	s.l, s.base = l, l.tail
+	s.head, s.n, s.mixed, s.emptied, s.gone = 0, 0, false, 0, false
 }
 
 // A level holds the queued tasks of one priority. New tasks come in order and
 // go to the segments; those that come back to their place go to the heap.
+//
+// There may be as many levels as tasks, so a level with few is one allocation.
 type level struct {
 	q        *queue
 	priority int
-	pos      int32
-	live     int        // queued tasks in the segments
-	tail     uint64     // the place of the next one
-	segments []*segment // those with a head to be taken, and the last one
-	back     indexed[*task]
+	live     int32           // queued tasks in the segments
+	pos      int32           // in q.levels
+	tail     uint64          // the place of the next one
+	segments []*segment      // those with a head to be taken, and the last one
+	back     *indexed[*task] // made with the first
+	only     [1]*segment     // segments, as long as there is one
+	first    segment
+	room     [leastSegment]*task // of the first
 }
 
-func (l *level) empty() bool { return l.live == 0 && l.back.len() == 0 }
+func (l *level) empty() bool { return l.live == 0 && l.firstBack() == nil }
+
+// firstBack is the first of the tasks that came back, or nil.
+func (l *level) firstBack() *task {
+	if l.back == nil {
+		return nil
+	}
+	return l.back.top()
+}
+
+// putBack queues t at its place in start order.
+func (l *level) putBack(t *task) {
+	if l.back == nil {
+		l.back = new(indexed[*task])
+		*l.back = taskHeap()
+	}
+	l.back.push(t)
+}
 
 // push queues t behind all others and returns where.
 func (l *level) push(t *task) (*segment, int) {
-	t.place = l.tail
-	return l.pushEntry(entry{t: t})
+	s, at := l.next()
+	t.place = s.base + uint64(at)
+	s.entries[at] = t
+	if !t.plain() {
+		s.mixed = true
+	}
+	return s, at
 }
 
-func (l *level) pushEntry(x entry) (*segment, int) {
+// pushLight does the same with a light task.
+func (l *level) pushLight(b *batch, x light) (*segment, int) {
+	s, at := l.next()
+	if s.lights == nil {
+		s.lights = make([]lightEntry, len(s.entries))
+	}
+	s.lights[at] = lightEntry{light: x, b: b}
+	return s, at
+}
+
+// next returns the entry behind all others.
+func (l *level) next() (*segment, int) {
 	var s *segment
-	size := leastSegment
 	if n := len(l.segments); n > 0 {
 		s = l.segments[n-1]
-		size = min(2*len(s.entries), mostSegment)
 	}
 	if s == nil || s.n == len(s.entries) {
-		if n := len(l.q.spare); n > 0 && size == mostSegment {
-			s, l.q.spare = l.q.spare[n-1], l.q.spare[:n-1]
-			s.l, s.base = l, l.tail
-		} else {
-			s = &segment{l: l, base: l.tail, entries: make([]entry, size)}
-		}
-		l.segments = append(l.segments, s)
+		s = l.grow(s)
 	}
 	at := s.n
 	s.n++
-	s.entries[at] = x
-	if !x.plain() {
-		s.mixed = true
-	}
 	l.tail++
 	l.live++
 	return s, at
+}
+
+// grow adds a segment behind last, which is nil if there is none.
+func (l *level) grow(last *segment) *segment {
+	var s *segment
+	if last == nil && l.first.used() {
+		s = &l.first
+		if s.entries == nil {
+			s.entries = l.room[:]
+		}
+	} else {
+		size := leastSegment
+		if last != nil {
+			size = min(2*len(last.entries), mostSegment)
+		}
+		if s = l.q.spareSegment(size); s == nil {
+			s = &segment{entries: make([]*task, size)}
+		}
+	}
+	s.renew(l)
+	if last == nil {
+		l.only[0] = s
+		l.segments = l.only[:]
+	} else {
+		l.segments = append(l.segments, s)
+	}
+	return s
 }
 
 // find returns the segment and index of a place; nil when it is taken.
@@ -178,7 +256,7 @@ func (l *level) find(place uint64) (*segment, int) {
 func (l *level) front() *segment {
 	for len(l.segments) > 0 {
 		s := l.segments[0]
-		for s.head < s.n && (s.entries[s.head] == (entry{}) || l.dropSpent(s)) {
+		for s.head < s.n && (s.empty(s.head) || l.dropSpent(s)) {
 			s.head++
 		}
 		if s.head < s.n {
@@ -198,7 +276,7 @@ func (l *level) front() *segment {
 // dropSpent empties the entry at the head of s if it is a span with no item
 // left to start. It reports whether it did.
 func (l *level) dropSpent(s *segment) bool {
-	t := s.entries[s.head].t
+	t := s.entries[s.head]
 	if t == nil || t.span() == nil || !t.span().spent() {
 		return false
 	}
@@ -208,90 +286,23 @@ func (l *level) dropSpent(s *segment) bool {
 	return true
 }
 
-// forget ends the queue's interest in a span, whose entry is taken out, as soon
-// as no worker has a chunk of it.
-func (q *queue) forget(sp *span) {
-	sp.queued = false
-	if sp.oldest == nil {
-		q.spans = slices.DeleteFunc(q.spans, func(x *span) bool { return x == sp })
-	}
-}
-
-// keep has a full segment used again, once the workers that took entries from
-// it have told that these are empty.
-func (q *queue) keep(s *segment) {
-	if s.n < mostSegment || len(q.spare) >= mostSpare {
-		return
-	}
-	if s.gone = s.emptied < s.n; s.gone {
-		return
-	}
-	s.head, s.n, s.mixed, s.emptied = 0, 0, false, 0
-	q.spare = append(q.spare, s)
-}
-
-// emptiedLocked is told of n more entries that were emptied.
-func (q *queue) emptiedLocked(s *segment, n int) {
-	if s.emptied += n; s.gone && s.emptied == s.n {
-		q.keep(s)
-	}
-}
-
-// A queue orders levels by priority.
-type queue struct {
-	byPriority map[int]*level
-	levels     indexed[*level]
-	recent     *level     // the one used last
-	open       *segment   // that workers take from without the lock, or nil
-	openLevel  *level     // its level
-	spare      []*segment // used-up ones, for the next; none at rest
-	start      uint64     // a place that no level has reached
-	spans      []*span    // those in the segments, and those that workers have chunks of
-}
-
-func newQueue() queue {
-	return queue{
-		byPriority: make(map[int]*level),
-		levels: indexed[*level]{
-			before: func(a, b *level) bool { return a.priority > b.priority },
-			pos:    func(l *level) *int32 { return &l.pos },
-		},
-	}
-}
-
-func (q *queue) level(priority int) *level {
-	l := q.recent
-	if l == nil || l.priority != priority {
-		l = q.byPriority[priority]
-	}
-	if l == nil {
-		l = &level{q: q, priority: priority, tail: q.start, back: taskHeap()}
-		q.byPriority[priority] = l
-	}
-	q.recent = l
-	if l.pos == 0 {
-		q.levels.push(l)
-	}
-	return l
-}
-
 // holds reports whether t, which was pushed, is still queued. No segment is
 // open.
 func (q *queue) holds(t *task) bool {
 	if t.x != nil && t.x.pos != 0 {
 		return true
 	}
-	l := q.byPriority[t.spec.priority]
+	l := q.find(t.priority())
 	if l == nil {
 		return false
 	}
 	s, at := l.find(t.place)
-	return s != nil && s.entries[at].t == t
+	return s != nil && s.entries[at] == t
 }
 
 // remove takes a queued task out, from wherever it is. No segment is open.
 func (q *queue) remove(t *task) {
-	l := q.byPriority[t.spec.priority]
+	l := q.find(t.priority())
 	if t.x != nil && t.x.pos != 0 {
 		l.back.remove(t)
 	} else {
@@ -317,28 +328,12 @@ func (l *level) shrink(s *segment) {
 	if s.n < len(s.entries) {
 		return
 	}
-	for _, x := range s.entries[s.head:] {
-		if x != (entry{}) {
+	for at := s.head; at < s.n; at++ {
+		if !s.empty(at) {
 			return
 		}
 	}
 	s.leaveScopes()
 	i := slices.Index(l.segments, s)
 	l.segments = slices.Delete(l.segments, i, i+1)
-}
-
-// dropEmpty forgets a level without tasks.
-func (q *queue) dropEmpty(l *level) {
-	if !l.empty() {
-		return
-	}
-	l.front() // which ends the scopes' interest
-	q.levels.remove(l)
-	if l.priority != 0 {
-		q.start = max(q.start, l.tail)
-		delete(q.byPriority, l.priority)
-		if q.recent == l {
-			q.recent = nil
-		}
-	}
 }

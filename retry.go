@@ -33,17 +33,21 @@ func ExponentialBackoff(first, max time.Duration) Backoff {
 	if max == 0 {
 		max = math.MaxInt64
 	}
-	return func(attempt int, _ error) time.Duration {
-		if first == 0 {
-			return 0
-		}
-		// Shifting the limit down instead of the delay up can't overflow.
-		doublings := min(uint(attempt)-1, 63)
-		if first > max>>doublings {
-			return max
-		}
-		return first << doublings
+	return func(attempt int, _ error) time.Duration { return doubled(first, max, attempt) }
+}
+
+// doubled is first after the first attempt and twice as long after each
+// further one, up to max.
+func doubled(first, max time.Duration, attempt int) time.Duration {
+	if first == 0 {
+		return 0
 	}
+	// Shifting the limit down instead of the delay up can't overflow.
+	doublings := min(uint(attempt)-1, 63)
+	if first > max>>doublings {
+		return max
+	}
+	return first << doublings
 }
 
 // Jitter returns b with each delay multiplied by a random factor between
@@ -65,7 +69,7 @@ func (b Backoff) Jitter(fraction float64) Backoff {
 // another one, and after how long. It calls the user's code.
 func (t *task) retries(err error, crashed bool) (bool, time.Duration) {
 	n := t.Attempts()
-	if n > t.spec.retries {
+	if n > int(t.spec.retries) {
 		return false, 0
 	}
 	if permanent := (*permanentError)(nil); errors.As(err, &permanent) {
@@ -82,7 +86,10 @@ func (t *task) retries(err error, crashed bool) (bool, time.Duration) {
 	if after := (*retryAfterError)(nil); errors.As(err, &after) {
 		return true, after.d
 	}
-	return true, t.spec.backoff(n, plain)
+	if t.spec.backoff != nil {
+		return true, t.spec.backoff(n, plain)
+	}
+	return true, doubled(t.spec.retryDelay, max(t.spec.retryDelay, maxRetryDelay), n)
 }
 
 // dueBefore is the order of the timers: by time, then by start order.

@@ -299,10 +299,10 @@ func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
 			}
 		}
 	}
-	for _, l := range e.queue.levels.items {
-		for _, s := range l.segments {
+	for _, x := range e.queue.levels.items {
+		for _, s := range x.l.segments {
 			for i := s.head; i < s.n; i++ {
-				if !s.entries[i].plain() {
+				if !s.plain(i) {
 					continue
 				}
 				if t := s.weigh(i); keep(t) {

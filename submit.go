@@ -24,7 +24,9 @@ func Submit[T any](ctx context.Context, e *Executor, fn func(context.Context) (T
 	must(e != nil, "Submit: the executor must not be nil")
 	must(fn != nil, "Submit: the function must not be nil")
 	s := &submitted[T]{fn: fn}
-	e.submit(ctx, &s.task, s, nil, e.specOf(opts))
+	sp, above := e.specOf(&e.defaults, opts)
+	s.above = above
+	e.submit(ctx, &s.task, s, nil, sp)
 	return &s.Future
 }
 
@@ -34,7 +36,9 @@ func (e *Executor) Go(ctx context.Context, fn func(context.Context) error, opts 
 	must(ctx != nil, "Executor.Go: the context must not be nil")
 	must(fn != nil, "Executor.Go: the function must not be nil")
 	s := &started{fn: fn}
-	e.submit(ctx, &s.task, s, nil, e.specOf(opts))
+	sp, above := e.specOf(&e.defaults, opts)
+	s.above = above
+	e.submit(ctx, &s.task, s, nil, sp)
 	return &s.Future
 }
 
@@ -134,7 +138,7 @@ func (e *Executor) settleUnlock(t *task, s State, err error) {
 // refuse settles a task that was never admitted, counted among the active.
 func (e *Executor) refuse(t *task, s State, err error) {
 	defer e.leave()
-	t.rejected = true
+	t.flags |= isRefused
 	if err == nil {
 		err = canceledBy(t.ctx)
 	}

@@ -19,18 +19,18 @@ type task struct {
 	ctx    context.Context
 	id     uint64 // the sequence number, within the executor or of all promises
 
-	// err and rejected are written by the owner before state becomes final.
-	// Between two attempts err holds the last attempt's error.
+	// err is written by the owner before state becomes final. Between two
+	// attempts it holds the last attempt's error.
 	err   error
 	w     atomic.Pointer[seat]
 	first atomic.Pointer[attempt] // the first attempt, once it is more than the task itself; see context.go
 	word  atomic.Uint32           // the state, and the number of attempts above it
+	above int16                   // what is added to the priority of spec; of the first block
 
-	rejected bool // it was never accepted
-	flags    flags
-	phase    phase
-	x        *extra
-	place    uint64 // in the queue of its level
+	flags flags
+	phase phase
+	x     *extra
+	place uint64 // in the queue of its level
 }
 
 // flags are what a task has or went through.
@@ -42,6 +42,7 @@ const (
 	hasPermit                    // of spec.sem
 	hasEvent                     // of spec.limiter, not used yet
 	isBound                      // done was asked of ctx
+	isRefused                    // it was never accepted
 )
 
 func (t *task) has(f flags) bool { return t.flags&f != 0 }
@@ -139,6 +140,9 @@ func (e *Executor) moveLocked(t *task, to phase) {
 	t.phase = to
 }
 
+// priority is what [Priority] says of t.
+func (t *task) priority() int { return t.spec.priority + int(t.above) }
+
 func (t *task) extra() *extra {
 	if t.x == nil {
 		t.x = new(extra)
@@ -148,8 +152,8 @@ func (t *task) extra() *extra {
 
 // startsBefore is the start order among tasks that could start alike.
 func startsBefore(a, b *task) bool {
-	if a.spec.priority != b.spec.priority {
-		return a.spec.priority > b.spec.priority
+	if p, q := a.priority(), b.priority(); p != q {
+		return p > q
 	}
 	return a.id < b.id
 }

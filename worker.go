@@ -61,7 +61,6 @@ func (w *worker) takenLocked(e *Executor) {
 	w.began()
 	w.again = nil
 	w.chunk = w.chunkLocked()
-	w.tookLocked(e)
 	switch t := w.job.t; {
 	case t == nil || t.phase == phaseQueued:
 		w.step = stepPlain
@@ -99,6 +98,7 @@ func (w *worker) began() {
 // nextLocked gives w, whose slot is free again, the task to go on with. When
 // there is none it leaves the crew, to search for some time if nobody does.
 func (e *Executor) nextLocked(w *worker) {
+	w.tookLocked(e)
 	if e.pickLocked(&w.job) {
 		w.takenLocked(e)
 		return
