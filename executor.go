@@ -30,6 +30,10 @@ type Executor struct {
 	news   atomic.Bool // there may be something for the worker that searches
 	halted atomic.Bool // CancelRunning was asked for; set under mu
 
+	// Workers read what is above for each task, and should not have to wait for
+	// the cache line of mu.
+	_ [64]byte
+
 	// mu guards everything below, the last block of task, and all of line,
 	// scope, boost, worker and batch but what they say otherwise.
 	//
