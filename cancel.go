@@ -62,7 +62,7 @@ func (e *Executor) cancelAll(tasks []*task, asked *cancelError) {
 		if by == nil {
 			by = canceledBy(t.ctx)
 		}
-		t.publish(StateCanceled, by.with(t.err))
+		t.publish(StateCanceled, by.with(t.error()))
 	})
 }
 

@@ -225,6 +225,6 @@ func (e *Executor) weighChunkLocked(ch *chunk) *task {
 // weigh makes a task of an item.
 func (sp *span) weigh(i uint32) *task {
 	t, r := sp.items.heavyItem(sp.offset + int(i))
-	t.runner, t.ctx, t.spec, t.id = r, sp.ctx, sp.spec, sp.id+uint64(i)
+	t.runner, t.terms, t.id = r, sp.terms, sp.id+uint64(i)
 	return t
 }

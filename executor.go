@@ -30,6 +30,8 @@ type Executor struct {
 	news   atomic.Bool // there may be something for the worker that searches
 	halted atomic.Bool // CancelRunning was asked for; set under mu
 
+	recentTerms atomic.Pointer[terms] // of the task submitted last
+
 	// Workers read what is above for each task, and should not have to wait for
 	// the cache line of mu.
 	_ [64]byte

@@ -173,7 +173,7 @@ func (f *flow) awaitRoom() bool {
 // did not accept is no item: it ends the flow.
 func (f *flow) taskSettledLocked(t *task) (item bool) {
 	f.unsettled--
-	if t.has(isRefused) && t.err == ErrShutdown {
+	if t.has(isRefused) && t.error() == ErrShutdown {
 		f.open-- // the feeder sees complete once its Submit returns
 		f.complete, f.refused = true, true
 		return false

@@ -128,16 +128,16 @@ func (r *eachSource[T]) succeeded(ref any, _ int) {
 // failure of its own.
 func (r *eachRun) taskSettled(t *task, index int) {
 	var failure *ItemError
-	callerEnded := t.err != nil && r.parent.Err() != nil
-	canceled, _ := t.err.(*cancelError)
+	callerEnded := t.error() != nil && r.parent.Err() != nil
+	canceled, _ := t.error().(*cancelError)
 	r.mu.Lock()
 	item := r.taskSettledLocked(t)
 	starved := item && r.closeLocked()
-	if t.err != nil {
+	if t.error() != nil {
 		r.failed = true
 	}
-	if item && t.err != nil {
-		itemErr := &ItemError{Index: index, Err: t.err}
+	if item && t.error() != nil {
+		itemErr := &ItemError{Index: index, Err: t.error()}
 		switch {
 		case canceled != nil && canceled.cause == ErrShutdown:
 			r.shut = true

@@ -60,7 +60,7 @@ func (t *task) settle(s State, err error) []func() {
 // took the task out of the executor's books, or claimed the promise.
 func (t *task) publish(s State, err error) {
 	t.runner.drop()
-	t.err = err
+	t.setError(err)
 	t.setState(s)
 }
 
@@ -103,7 +103,7 @@ func (f *Future[T]) Result(ctx context.Context) (T, error) {
 			return none, err
 		}
 	}
-	return f.value, f.err
+	return f.value, f.error()
 }
 
 // await blocks until the task is settled or ctx ends.
@@ -146,7 +146,7 @@ func (t *task) Err() error {
 	if !t.settledState() {
 		return nil
 	}
-	return t.err
+	return t.error()
 }
 
 // Cancel asks for the task's cancellation and reports whether the future was
@@ -159,7 +159,7 @@ func (t *task) Cancel() bool {
 	if t.settledState() {
 		return false
 	}
-	if t.spec != nil {
+	if t.terms != nil {
 		return t.spec.e.cancel(t)
 	}
 	return t.runner.(canceler).cancelTask()
@@ -171,7 +171,7 @@ func (t *task) State() State { return State(t.word.Load() & (1<<attemptBits - 1)
 // ID is the sequence number within the executor, from 0 in the order of
 // submission. A promise's is 0.
 func (t *task) ID() uint64 {
-	if t.spec == nil {
+	if t.terms == nil {
 		return 0
 	}
 	return t.id
@@ -183,7 +183,7 @@ func (t *task) Attempts() int { return int(t.word.Load() >> attemptBits) }
 // String describes the future for humans: its name, ID and state. The form
 // may change.
 func (t *task) String() string {
-	if t.spec == nil {
+	if t.terms == nil {
 		return fmt.Sprintf("promise %s", t.State())
 	}
 	if t.spec.name == "" {

@@ -12,16 +12,14 @@ import (
 // A batch is what the tasks of one group or map have in common. The second
 // block is guarded by e.mu.
 type batch struct {
+	*terms
 	e      *Executor
-	spec   *spec
 	owner  *attempt // of the task that it was made in, whose slot its waits lend
 	nested bool     // that is a task of e
 	typed  typed    // makes its tasks
 	lights bool     // they may be light
 	counts bool     // those that succeed are only counted
-	ctx    context.Context
-	done   <-chan struct{} // ctx.Done()
-	fed    bool            // its Submits come from a goroutine of its own, not the owner's
+	fed    bool     // its Submits come from a goroutine of its own, not the owner's
 
 	limit   int // MaxConcurrency, or 0
 	used    int // places that are taken
@@ -32,13 +30,13 @@ type batch struct {
 
 // setContext gives b the context of its tasks and what makes them.
 func (b *batch) setContext(ctx context.Context, s typed) {
-	b.ctx, b.done, b.typed = ctx, ctx.Done(), s
+	b.ctx, b.done, b.typed = ctx, ctx.Done(), s // the terms are not shared yet
 	b.lights = !b.nested && b.limit == 0 && !b.spec.waits() && b.spec.timeout == 0
 }
 
 func (b *batch) init(ctx context.Context, e *Executor, bs *batchSpec) {
 	b.e = e
-	b.spec = &bs.task
+	b.terms = &terms{spec: &bs.task}
 	b.owner = attemptOf(ctx)
 	b.nested = b.owner != nil && b.owner.t.spec.e == e
 	b.limit = bs.concurrency
@@ -149,7 +147,7 @@ func (g *Group) Go(fn func(context.Context) error, opts ...TaskOption) {
 	g.added.Add(1)
 	t, r := g.heavy(groupFn(fn))
 	t.above = above
-	g.e.submit(g.ctx, t, r, &g.batch, sp)
+	g.e.submit(g.e.termsOf(g.ctx, sp), t, r, &g.batch)
 }
 
 // A function for [Group.Go], as the reference of a light task.
@@ -163,7 +161,7 @@ func (g *Group) heavy(ref any) (*task, runner) {
 }
 
 func (g *Group) settled(t *task) {
-	if t.err != nil {
+	if t.error() != nil {
 		g.failed(t)
 	}
 	g.less(1)
@@ -193,14 +191,14 @@ func (g *Group) failed(t *task) {
 	g.mu.Lock()
 	first := g.first == nil && !g.collect
 	if first {
-		g.first = t.err
+		g.first = t.error()
 	}
 	if g.collect {
-		g.errs = append(g.errs, groupError{t.id, t.err})
+		g.errs = append(g.errs, groupError{t.id, t.error()})
 	}
 	g.mu.Unlock()
 	if first {
-		g.cancel(t.err)
+		g.cancel(t.error())
 	}
 }
 

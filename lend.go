@@ -74,7 +74,7 @@ func (a *attempt) boostFor(tasks []*task) *boost {
 	}
 	var own []*task
 	for _, t := range tasks {
-		if t != nil && t.spec != nil && t.spec.e == a.t.spec.e && !t.settledState() {
+		if t != nil && t.terms != nil && t.spec.e == a.t.spec.e && !t.settledState() {
 			own = append(own, t)
 		}
 	}

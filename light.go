@@ -135,7 +135,7 @@ func (e *Executor) weighLocked(s *strand, id uint64) (t *task) {
 		e.liftLocked(s.w, t)
 	}
 	if t == nil {
-		t = &task{spec: s.b.spec, ctx: s.b.ctx, id: id, phase: phaseSettled}
+		t = &task{terms: s.b.terms, id: id, phase: phaseSettled}
 		t.word.Store(wordOf(StateSucceeded, 1))
 		t.first.Store(closedAttempt)
 	}
@@ -181,7 +181,7 @@ func (e *Executor) weighRunningLocked(w *worker) *task {
 // weigh makes a task of a light one.
 func (b *batch) weigh(l *light) *task {
 	t, r := b.typed.heavy(l.ref)
-	t.runner, t.ctx, t.spec, t.id = r, b.ctx, b.spec, l.id
+	t.runner, t.terms, t.id = r, b.terms, l.id
 	return t
 }
 
@@ -236,7 +236,7 @@ func (b *batch) submit(ref any) bool {
 		return true
 	}
 	t, r := b.typed.heavy(ref)
-	b.e.submit(b.ctx, t, r, b, b.spec)
+	b.e.submit(b.terms, t, r, b)
 	return false
 }
 

@@ -204,7 +204,7 @@ func (r *mapRun[T, R]) succeeded(ref any, _ int) {
 func (r *mapRun[T, R]) taskSettled(t *mapTask[T, R]) {
 	it := t.it
 	t.it = nil // which is used again, while a context may keep the task
-	it.err = t.err
+	it.err = t.error()
 	r.mu.Lock()
 	if r.taskSettledLocked(&t.task) {
 		r.settledUnlock(it, t.State())

@@ -3,19 +3,18 @@ package antflow
 // What starts next, and the books of what has started. Everything here is
 // guarded by Executor.mu.
 
-// enqueueLocked makes a new t a queued task; done is its context's.
-func (e *Executor) enqueueLocked(t *task, done <-chan struct{}) {
+// enqueueLocked makes a new t a queued task.
+func (e *Executor) enqueueLocked(t *task) {
 	l := e.levelLocked(t.priority())
 	e.moveLocked(t, phaseQueued)
 	s, at := l.push(t)
 	if t.plain() {
-		e.enrollLocked(l, s, at, t.ctx, done)
+		e.enrollLocked(l, s, at, t.terms)
 		return
 	}
 	if b := t.batch(); b != nil && b.nested {
 		e.overlayLocked(b, t)
 	}
-	t.extra().done = done
 	e.scopeLocked(t)
 }
 
@@ -24,7 +23,7 @@ func (e *Executor) enqueueLightLocked(b *batch, x light) {
 	l := e.levelLocked(b.spec.priority)
 	e.counts[classQueued]++
 	s, at := l.pushLight(b, x)
-	e.enrollLocked(l, s, at, b.ctx, b.done)
+	e.enrollLocked(l, s, at, b.terms)
 }
 
 // levelLocked returns the level for a task that is to be queued.

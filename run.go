@@ -152,7 +152,7 @@ func (w *worker) run() {
 		stopped := a != nil && a.stopped.Load() != nil
 		if w.end.ended = t.ctx.Err() != nil; w.end.ended || stopped {
 			w.end.never = true
-			w.end.err = t.err
+			w.end.err = t.error()
 		} else {
 			w.end.crashed = true // unless the call returns
 			w.end.err = guard(func() error {
@@ -248,12 +248,10 @@ func (e *Executor) finish(w *worker) *task {
 	t, end := w.t.Load(), &w.end
 	w.release()
 	var due time.Time
-	var done <-chan struct{}
 	if end.retry {
 		if end.delay > 0 {
 			due = time.Now().Add(end.delay)
 		}
-		done = t.ctx.Done()
 	}
 	var byCtx *cancelError
 	if end.ended {
@@ -282,7 +280,6 @@ func (e *Executor) finish(w *worker) *task {
 		e.totals.succeeded++
 		t.publish(StateSucceeded, nil)
 	case end.retry && (a == nil || a.asked == nil):
-		t.extra().done = done
 		e.retryLocked(t, end.err, due)
 	default:
 		e.moveLocked(t, phaseSettled)
@@ -345,7 +342,7 @@ func (e *Executor) freeSlotLocked(t *task) bool {
 func (e *Executor) retryLocked(t *task, err error, due time.Time) {
 	e.totals.retries++
 	t.flags |= hasStarted
-	t.err = err
+	t.setError(err)
 	t.setState(StatePending)
 	if due.IsZero() {
 		e.resumeLocked(t)

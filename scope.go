@@ -36,9 +36,9 @@ type run struct {
 	lo, hi int
 }
 
-// scopeOfLocked returns the scope of the tasks whose context is ctx, with that
-// Done channel.
-func (e *Executor) scopeOfLocked(ctx context.Context, done <-chan struct{}) *scope {
+// scopeOfLocked returns the scope of the tasks with the context of tm.
+func (e *Executor) scopeOfLocked(tm *terms) *scope {
+	done := tm.done
 	sc := e.recent
 	if sc != nil && !sc.dead && sc.key == done {
 		return sc
@@ -49,7 +49,7 @@ func (e *Executor) scopeOfLocked(ctx context.Context, done <-chan struct{}) *sco
 		sc = &scope{e: e, key: done}
 		e.scopes[done] = sc
 		if done != nil {
-			sc.ctx = ctx
+			sc.ctx = tm.ctx
 			e.active.Add(1)
 			e.later.starts = append(e.later.starts, sc)
 			e.later.any = true
@@ -69,37 +69,35 @@ func (e *Executor) restScopeLocked() {
 	}
 }
 
-// A place is an entry of a segment, and what is to be known of the context of
-// its task.
+// A place is an entry of a segment, and the terms of its task.
 type place struct {
-	s    *segment
-	at   int
-	ctx  context.Context
-	done <-chan struct{}
+	s     *segment
+	at    int
+	terms *terms
 }
 
 // enrollLocked notes the place of a plain task that was queued. One that a
 // worker is about to come for is loose, and may never need it.
-func (e *Executor) enrollLocked(l *level, s *segment, at int, ctx context.Context, done <-chan struct{}) {
-	if done == nil {
+func (e *Executor) enrollLocked(l *level, s *segment, at int, tm *terms) {
+	if tm.done == nil {
 		return
 	}
-	if sc := e.recent; sc != nil && sc.key == done && sc.follow(s, at) {
+	if sc := e.recent; sc != nil && sc.key == tm.done && sc.follow(s, at) {
 		return
 	}
 	if e.loose.s == nil && l.live == 1 && e.freeLocked() && e.queue.open == nil && e.resumed.front == nil && e.queue.levels.len() == 1 {
-		e.loose = place{s, at, ctx, done}
+		e.loose = place{s, at, tm}
 		return
 	}
 	e.tieLocked()
-	e.scopeOfLocked(ctx, done).enroll(s, at)
+	e.scopeOfLocked(tm).enroll(s, at)
 }
 
 // tieLocked enrolls the loose task, which is still queued.
 func (e *Executor) tieLocked() {
 	if p := e.loose; p.s != nil {
 		e.loose = place{}
-		e.scopeOfLocked(p.ctx, p.done).enroll(p.s, p.at)
+		e.scopeOfLocked(p.terms).enroll(p.s, p.at)
 	}
 }
 
@@ -178,7 +176,7 @@ func (e *Executor) scopeLocked(t *task) {
 	if x.scope != nil {
 		return
 	}
-	sc := e.scopeOfLocked(t.ctx, x.done)
+	sc := e.scopeOfLocked(t.terms)
 	x.scope, x.scopeNext = sc, sc.members
 	if sc.members != nil {
 		sc.members.x.scopePrev = t

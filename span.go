@@ -165,7 +165,7 @@ func (e *Executor) submitSpan(b *batch, it items, offset, n int) bool {
 		return false
 	}
 	sp := &span{items: it, offset: offset, size: n, queued: true, free: []stretch{{0, uint32(n)}}}
-	sp.spec, sp.ctx = b.spec, b.ctx
+	sp.terms = b.terms
 	sp.x = &extra{batch: b, span: sp}
 	e.mu.Lock()
 	if e.closed.Load() || e.limit > 0 {
@@ -181,7 +181,7 @@ func (e *Executor) submitSpan(b *batch, it items, offset, n int) bool {
 	s, at := l.push(&sp.task)
 	e.queue.spans = append(e.queue.spans, sp)
 	e.tieLocked()
-	e.scopeOfLocked(b.ctx, b.done).enroll(s, at)
+	e.scopeOfLocked(b.terms).enroll(s, at)
 	e.dispatchLocked()
 	e.unlock()
 	return true

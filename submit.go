@@ -2,6 +2,7 @@ package antflow
 
 import (
 	"context"
+	"reflect"
 	"time"
 )
 
@@ -26,7 +27,7 @@ func Submit[T any](ctx context.Context, e *Executor, fn func(context.Context) (T
 	s := &submitted[T]{fn: fn}
 	sp, above := e.specOf(&e.defaults, opts)
 	s.above = above
-	e.submit(ctx, &s.task, s, nil, sp)
+	e.submit(e.termsOf(ctx, sp), &s.task, s, nil)
 	return &s.Future
 }
 
@@ -38,7 +39,7 @@ func (e *Executor) Go(ctx context.Context, fn func(context.Context) error, opts 
 	s := &started{fn: fn}
 	sp, above := e.specOf(&e.defaults, opts)
 	s.above = above
-	e.submit(ctx, &s.task, s, nil, sp)
+	e.submit(e.termsOf(ctx, sp), &s.task, s, nil)
 	return &s.Future
 }
 
@@ -68,28 +69,42 @@ func (s *started) invoke(ctx context.Context) error { return s.fn(ctx) }
 func (s *started) drop()                            { s.fn = nil }
 func (s *started) settled()                         {}
 
+// termsOf returns the terms of a task with that context and those options, the
+// last ones if they are the same. Only contexts that are pointers, and those that
+// never end, are compared: it can't panic, and is quick. What is kept goes
+// with the last worker.
+func (e *Executor) termsOf(ctx context.Context, sp *spec) *terms {
+	if tm := e.recentTerms.Load(); tm != nil && tm.spec == sp && tm.ctx == ctx {
+		return tm
+	}
+	tm := &terms{sp, ctx, ctx.Done()}
+	if tm.done == nil && ctx == context.Background() || reflect.TypeOf(ctx).Kind() == reflect.Pointer {
+		e.recentTerms.Store(tm)
+	}
+	return tm
+}
+
 // submit is the way of every task into the executor. When it returns, t is
 // accepted or settled.
-func (e *Executor) submit(ctx context.Context, t *task, r runner, b *batch, sp *spec) {
-	t.runner, t.ctx, t.spec = r, ctx, sp
+func (e *Executor) submit(tm *terms, t *task, r runner, b *batch) {
+	t.runner, t.terms = r, tm
 	if b != nil && (b.limit > 0 || b.nested) {
 		t.extra().batch = b
 	}
-	ended := ctx.Err() != nil
-	done := ctx.Done()
+	ended := tm.ctx.Err() != nil
 	e.mu.Lock()
 	if ended || e.closed.Load() || e.limit > 0 {
-		e.submitUnlock(t, b, ended, done)
+		e.submitUnlock(t, b, ended)
 		return
 	}
 	t.id = e.nextID
 	e.nextID++
-	e.acceptLocked(t, done)
+	e.acceptLocked(t)
 	e.unlock()
 }
 
 // submitUnlock submits a task that may be refused, or blocked.
-func (e *Executor) submitUnlock(t *task, b *batch, ended bool, done <-chan struct{}) {
+func (e *Executor) submitUnlock(t *task, b *batch, ended bool) {
 	var own *attempt
 	looked := false // for own, which is foreign code and only asked for where it matters
 	for {
@@ -117,9 +132,9 @@ func (e *Executor) submitUnlock(t *task, b *batch, ended bool, done <-chan struc
 			e.totals.rejected++
 			e.settleUnlock(t, StateFailed, ErrQueueFull)
 		case full && !own.lasts():
-			e.blockUnlock(t, b, done)
+			e.blockUnlock(t, b)
 		default:
-			e.acceptLocked(t, done)
+			e.acceptLocked(t)
 			e.unlock()
 		}
 		return
@@ -145,14 +160,14 @@ func (e *Executor) refuse(t *task, s State, err error) {
 	e.call(t.settle(s, err))
 }
 
-// acceptLocked counts t in and queues it; done is its context's.
-func (e *Executor) acceptLocked(t *task, done <-chan struct{}) {
+// acceptLocked counts t in and queues it.
+func (e *Executor) acceptLocked(t *task) {
 	e.totals.submitted++
 	e.backlog++
 	if t.spec.queueTimeout > 0 && (t.x == nil || t.x.timer == 0) {
 		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
 	}
-	e.enqueueLocked(t, done)
+	e.enqueueLocked(t)
 	e.dispatchLocked()
 }
 
@@ -164,11 +179,10 @@ func (s *spec) waits() bool {
 // blockUnlock makes t the last of the blocked Submits, and blocks until it is
 // accepted or settled. A task of another executor that calls it lends its
 // slot.
-func (e *Executor) blockUnlock(t *task, b *batch, done <-chan struct{}) {
+func (e *Executor) blockUnlock(t *task, b *batch) {
 	e.recallLocked() // the next start has to look at who is blocked
 	admit := &admission{open: make(chan struct{})}
 	t.extra().admit = admit
-	t.x.done = done
 	t.phase = phaseAdmission
 	e.admission.pushBack(t)
 	if t.spec.queueTimeout > 0 {
@@ -183,7 +197,7 @@ func (e *Executor) blockUnlock(t *task, b *batch, done <-chan struct{}) {
 	}
 	select {
 	case <-admit.open:
-	case <-done:
+	case <-t.done:
 		e.mu.Lock()
 		if t.phase == phaseAdmission {
 			e.rejectLocked(t, nil)
@@ -209,7 +223,7 @@ func (e *Executor) admitLocked() {
 			return
 		}
 		e.admission.remove(t)
-		e.acceptLocked(t, t.x.done)
+		e.acceptLocked(t)
 		e.wakeLocked(t.x.admit.open)
 	}
 }

@@ -14,14 +14,13 @@ import (
 // last block is guarded by e.mu, except that the worker that runs the task may
 // read the flags freely: nobody else writes them while the task runs.
 type task struct {
-	spec   *spec // nil: the future of a promise
+	*terms // nil: the future of a promise
 	runner runner
-	ctx    context.Context
 	id     uint64 // the sequence number, within the executor or of all promises
 
 	// err is written by the owner before state becomes final. Between two
 	// attempts it holds the last attempt's error.
-	err   error
+	err   *error
 	w     atomic.Pointer[seat]
 	first atomic.Pointer[attempt] // the first attempt, once it is more than the task itself; see context.go
 	word  atomic.Uint32           // the state, and the number of attempts above it
@@ -33,6 +32,15 @@ type task struct {
 	place uint64 // in the queue of its level
 }
 
+// terms are what tasks that are submitted one after the other mostly have in
+// common: their options, and their context with its Done channel, which is the
+// key of their scope.
+type terms struct {
+	spec *spec
+	ctx  context.Context
+	done <-chan struct{}
+}
+
 // flags are what a task has or went through.
 type flags uint8
 
@@ -41,7 +49,6 @@ const (
 	hasPlace                     // under its batch's MaxConcurrency
 	hasPermit                    // of spec.sem
 	hasEvent                     // of spec.limiter, not used yet
-	isBound                      // done was asked of ctx
 	isRefused                    // it was never accepted
 )
 
@@ -51,11 +58,10 @@ func (t *task) has(f flags) bool { return t.flags&f != 0 }
 // positions belong to the heaps of those names and are 0 outside. All of it is
 // guarded by e.mu, as the last block of task.
 type extra struct {
-	batch      *batch          // the group or map that it belongs to, or nil
-	span       *span           // that it is the entry of, or nil
-	cur        *attempt        // the running or last attempt but the first
-	prev, next *task           // in the list that phase tells
-	done       <-chan struct{} // ctx.Done(), the key of its scope
+	batch      *batch   // the group or map that it belongs to, or nil
+	span       *span    // that it is the entry of, or nil
+	cur        *attempt // the running or last attempt but the first
+	prev, next *task    // in the list that phase tells
 	scope      *scope
 	scopePrev  *task
 	scopeNext  *task
@@ -142,6 +148,23 @@ func (e *Executor) moveLocked(t *task, to phase) {
 
 // priority is what [Priority] says of t.
 func (t *task) priority() int { return t.spec.priority + int(t.above) }
+
+// error is what t failed with, or nil. Most tasks have none, so it is not in the
+// task itself.
+func (t *task) error() error {
+	if t.err == nil {
+		return nil
+	}
+	return *t.err
+}
+
+func (t *task) setError(err error) {
+	t.err = nil
+	if err != nil {
+		kept := err // or each err would be allocated
+		t.err = &kept
+	}
+}
 
 func (t *task) extra() *extra {
 	if t.x == nil {

@@ -164,6 +164,7 @@ func (e *Executor) search(w *worker, round int) bool {
 			if e.crew == nil {
 				e.restScopeLocked()
 				e.queue.spare = nil
+				e.recentTerms.Store(nil)
 			}
 			e.unlock()
 			return false
