@@ -49,6 +49,7 @@ func roundTrip() Row {
 			{Contender: "pond ResultPool", Goal: Slower(6), Open: openPondFutures(1, false)},
 			{Contender: "ants+chan", Goal: Note("reported"), Open: openAntsChan(1)},
 			{Contender: "goroutine+chan", Goal: Slower(1), Open: openGoroutineChan(1)},
+			{Contender: "a waiting goroutine and two channels", Goal: Note("reported"), Open: openPingPong},
 		},
 	}
 }
@@ -154,6 +155,29 @@ func openChan(size int, submit func(func()) error, done func()) Runner {
 	return Runner{
 		Run:   func(n int) error { return inBatches(n, size, batch) },
 		Close: done,
+	}
+}
+
+// openPingPong hands each task to one goroutine and its result back: nothing is
+// allocated but the closure, and both sides block.
+func openPingPong(func()) Runner {
+	tasks, results := make(chan func() int), make(chan int)
+	go func() {
+		for fn := range tasks {
+			results <- fn()
+		}
+	}()
+	return Runner{
+		Run: func(n int) error {
+			for i := range n {
+				tasks <- func() int { return i }
+				if got := <-results; got != i {
+					return check(int64(got), int64(i))
+				}
+			}
+			return nil
+		},
+		Close: func() { close(tasks) },
 	}
 }
 

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/antflow/antflow"
@@ -37,7 +38,30 @@ func sleeps() Row {
 			{Contender: "errgroup+SetLimit", Goal: Slower(1), Open: sleeping(openErrgroup)},
 			{Contender: "conc pool", Goal: Slower(1), Open: sleeping(openConc)},
 			{Contender: "workerpool", Goal: Slower(1), Open: sleeping(openWorkerpool)},
+			{Contender: "1,000 goroutines that only sleep", Goal: Note("the floor"), Open: sleeping(openSleepers)},
 		},
+	}
+}
+
+// openSleepers has as many goroutines do their share each, with nothing to
+// coordinate.
+func openSleepers(workers int) func(func()) Runner {
+	return func(task func()) Runner {
+		return Runner{
+			Run: func(n int) error {
+				var wg sync.WaitGroup
+				for i := range workers {
+					wg.Go(func() {
+						for range (n + i) / workers {
+							task()
+						}
+					})
+				}
+				wg.Wait()
+				return nil
+			},
+			Close: nothing,
+		}
 	}
 }
 
