@@ -13,6 +13,7 @@ const Workers = 8
 type Row struct {
 	Name  string
 	Title string // what is done, and what an operation is
+	Floor string // what keeps a goal that is missed out of reach
 
 	Ops       int     // operations of one round, or the size of a probe
 	ShortOps  int     // the same for a quick look and for tests

@@ -34,6 +34,8 @@ type Result struct {
 	Rounds int
 	Cores  []float64 // that were free before each run
 	Lines  []*Line
+
+	Profile *Profile // of the base, when a goal was missed and it was asked for
 }
 
 // Probed reports whether the row consists of probes.
@@ -49,6 +51,7 @@ func busy(cores float64) bool { return cores < 0.85*float64(runtime.GOMAXPROCS(0
 type Settings struct {
 	Rounds   int
 	Short    bool          // the small number of operations, and a single round
+	Profile  bool          // profile the base of each timed row that misses a goal
 	Patience time.Duration // how long to wait in all, in each row, for the cores to be free
 }
 
@@ -78,6 +81,12 @@ func Measure(row Row, s Settings) (*Result, error) {
 		}
 	}
 	m.finish()
+	if met, judged := Tally([]*Result{r}); s.Profile && met < judged && !r.Probed() {
+		var err error
+		if r.Profile, err = profileCase(row.Cases[0], r.Ops); err != nil {
+			return nil, fmt.Errorf("%s, profile: %w", row.Name, err)
+		}
+	}
 	return r, nil
 }
 

@@ -14,8 +14,10 @@ const submitterCount = 8
 
 func submitters() Row {
 	return Row{
-		Name:     "submitters",
-		Title:    "8 goroutines start n empty tasks between them, on one pool. An operation is one task.",
+		Name:  "submitters",
+		Title: "8 goroutines start n empty tasks between them, on one pool. An operation is one task.",
+		Floor: "The floor is a buffered channel, as in group-empty. The submitters share the executor's lock, which one start " +
+			"order for all needs.",
 		Ops:      200_000,
 		ShortOps: 2_000,
 		Counts:   true,
@@ -25,6 +27,7 @@ func submitters() Row {
 			{Contender: "pond.Go", Goal: Slower(3), Open: openSharedPond},
 			{Contender: "errgroup+SetLimit", Goal: Slower(8), Open: openSharedErrgroup},
 			{Contender: "ants", Goal: Slower(8), Open: openSharedAnts},
+			{Contender: "buffered channel", Goal: Note("the floor"), Open: openSharedChannel},
 		},
 	}
 }
@@ -120,6 +123,22 @@ func openSharedErrgroup(task func()) Runner {
 				return nil
 			})
 			return g.Wait()
+		},
+		Close: nothing,
+	}
+}
+
+func openSharedChannel(task func()) Runner {
+	return Runner{
+		Run: func(n int) error {
+			return throughChannel(func(tasks chan<- func()) {
+				fromSubmitters(n, func(share int) error {
+					for range share {
+						tasks <- task
+					}
+					return nil
+				})
+			})
 		},
 		Close: nothing,
 	}

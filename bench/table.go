@@ -22,6 +22,12 @@ func WriteTable(w io.Writer, results []*Result) error {
 		}
 		fmt.Fprintf(&b, "\n%s of %s; %s (%s) cores were free.\n\n", count(r.Rounds, "round"), size(r),
 			formatValue(Median(r.Cores)), spread(r.Cores, formatValue))
+		if met, judged := Tally([]*Result{r}); met < judged && r.Row.Floor != "" {
+			fmt.Fprintf(&b, "%s\n\n", r.Row.Floor)
+		}
+		if r.Profile != nil {
+			fmt.Fprintf(&b, "%v\n\n", r.Profile)
+		}
 	}
 	met, judged := Tally(results)
 	fmt.Fprintf(&b, "**%d of %s met.**\n", met, count(judged, "goal"))

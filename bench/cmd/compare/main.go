@@ -1,10 +1,11 @@
 // Command compare measures antflow beside its peers and prints how they relate.
 //
 //	go run ./bench/cmd/compare [-rows REGEXP] [-rounds N] [-short] [-heavy]
-//	    [-patience DURATION] [-svg FILE] [-doc FILE]
+//	    [-profile] [-patience DURATION] [-svg FILE] [-doc FILE]
 //
 // It prints Markdown on standard output, and tells on standard error where it
-// is. With -svg it draws the ratios as well, and with -doc it replaces what is
+// is. With -profile it tells where the time goes in the rows that miss a goal. With
+// -svg it draws the ratios as well, and with -doc it replaces what is
 // between the marks in a page by what it printed. It exits with status 1 when
 // a contender's result is wrong, and 2 for wrong usage; a goal that is missed
 // is no error.
@@ -55,6 +56,7 @@ func parse(args []string, stderr io.Writer) (config, error) {
 	pattern := flags.String("rows", "", "measure the rows that match the `regexp` only")
 	flags.IntVar(&cfg.settings.Rounds, "rounds", 9, "`number` of rounds")
 	flags.BoolVar(&cfg.settings.Short, "short", false, "everything once, and little of it; the figures mean nothing")
+	flags.BoolVar(&cfg.settings.Profile, "profile", false, "tell where the time goes in rows that miss a goal")
 	flags.BoolVar(&cfg.heavy, "heavy", false, "also the rows that take gigabytes")
 	flags.DurationVar(&cfg.settings.Patience, "patience", 30*time.Second, "in each row, wait as `long` in all for cores that are busy otherwise")
 	flags.StringVar(&cfg.svg, "svg", "", "draw a chart into the `file`")
