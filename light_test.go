@@ -166,6 +166,21 @@ func TestLightContext(t *testing.T) {
 	})
 }
 
+// closeEven closes an executor after a storm and checks that its books are even.
+func closeEven(t *testing.T, e *antflow.Executor, round int) {
+	t.Helper()
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := e.Stats()
+	if sum := s.Succeeded + s.Failed + s.Canceled; s.Submitted != sum || s.Running+s.Blocked+s.Queued+s.Waiting != 0 {
+		t.Fatalf("round %d: %+v", round, s)
+	}
+	if err := e.CheckInvariants(); err != nil {
+		t.Fatalf("round %d: %v", round, err)
+	}
+}
+
 // Light tasks meet everything that can befall a task, at the moments when it
 // is being taken, run or finished.
 func TestLightTasksInAStorm(t *testing.T) {
@@ -222,16 +237,7 @@ func TestLightTasksInAStorm(t *testing.T) {
 		g.Wait()
 		loose.Wait()
 		cancel()
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		s := e.Stats()
-		if sum := s.Succeeded + s.Failed + s.Canceled; s.Submitted != sum || s.Running+s.Blocked+s.Queued+s.Waiting != 0 {
-			t.Fatalf("round %d: %+v", round, s)
-		}
-		if err := e.CheckInvariants(); err != nil {
-			t.Fatalf("round %d: %v", round, err)
-		}
+		closeEven(t, e, round)
 	}
 }
 

@@ -202,15 +202,6 @@ func TestItemsInAStorm(t *testing.T) {
 		maps.Wait()
 		loose.Wait()
 		cancel()
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		s := e.Stats()
-		if sum := s.Succeeded + s.Failed + s.Canceled; s.Submitted != sum || s.Running+s.Blocked+s.Queued+s.Waiting != 0 {
-			t.Fatalf("round %d: %+v", round, s)
-		}
-		if err := e.CheckInvariants(); err != nil {
-			t.Fatalf("round %d: %v", round, err)
-		}
+		closeEven(t, e, round)
 	}
 }
