@@ -189,7 +189,9 @@ func (e *Executor) endChunkLocked(w *worker) int {
 	e.bookChunkLocked(ch)
 	ch.sp.unlink(ch)
 	n := ch.ended() + 1
-	ch.sp.items.pace().adapt(n, time.Since(ch.since))
+	if ch.sp.offset > 0 { // the items of the first span are taken one by one
+		ch.sp.items.pace().adapt(n, time.Since(ch.since))
+	}
 	return n
 }
 

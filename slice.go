@@ -8,9 +8,12 @@ import (
 // MapSlice calls fn for each input, concurrently, waits for all, and returns
 // a slice as long as the input with each result at its input's index, the
 // zero value where there is none. Errors are those of [ForEach]; the results
-// so far come with them. It reads inputs until it returns. Inputs that take
-// some microseconds or less are taken by the worker several at a time. A nil
-// context, executor, function or option panics.
+// so far come with them. It reads inputs until it returns. A nil context,
+// executor, function or option panics.
+//
+// The inputs start in their order. But where hundreds take a few microseconds
+// each or less, a worker takes several at a time, and for a moment one that is
+// behind these may start before them.
 func MapSlice[T, R any](ctx context.Context, e *Executor, inputs []T, fn func(context.Context, T) (R, error), opts ...GroupOption) ([]R, error) {
 	must(ctx != nil, "MapSlice: the context must not be nil")
 	must(e != nil, "MapSlice: the executor must not be nil")
@@ -73,7 +76,7 @@ func (r *sliceRun[T, R]) itemsSucceeded(n int) {
 }
 
 const (
-	firstSpan = 256              // items of the first span, or more for many workers
+	firstSpan = 128              // items of the first span, or more for many workers
 	spanTime  = time.Millisecond // that a span should take, or longer
 )
 

@@ -111,7 +111,7 @@ func (sp *span) unlink(ch *chunk) {
 // take takes the items that start next, at most n: what a slow worker has
 // ahead, then the first free ones, then half of what somebody has ahead.
 func (sp *span) take(n uint32) (stretch, bool) {
-	if ch := sp.oldest; ch != nil && sp.now.Sub(ch.since) > overdue {
+	for ch := sp.oldest; ch != nil && sp.now.Sub(ch.since) > overdue; ch = ch.next {
 		sp.give(ch.cut(0))
 	}
 	if len(sp.free) > 0 {
@@ -140,7 +140,8 @@ func (sp *span) take(n uint32) (stretch, bool) {
 }
 
 // A pace is how many items a chunk of one MapSlice should have. It starts with
-// one and doubles while chunks are short, so long items are taken one by one.
+// one and, after the first span, doubles while chunks are short. So long items
+// are taken one by one, and start in order, and so are a few.
 type pace struct{ n uint32 }
 
 const (

@@ -275,3 +275,61 @@ func TestItemsAreCounted(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// What is submitted together starts in order, also when quick tasks are followed
+// by slow ones; of a MapSlice as long as there are not hundreds of quick ones.
+func TestStartsInOrderAfterQuickOnes(t *testing.T) {
+	type starter func(e *antflow.Executor, n int, fn func(context.Context, int) (int, error))
+	ctx := t.Context()
+	seq := func(n int) func(func(int) bool) { return slices.Values(indexes(n)) }
+	for name, kind := range map[string]struct {
+		quick []int
+		start starter
+	}{
+		"MapSlice": {[]int{0, 2, 10, 100}, func(e *antflow.Executor, n int, fn func(context.Context, int) (int, error)) {
+			antflow.MapSlice(ctx, e, indexes(n), fn)
+		}},
+		"ForEach": {[]int{0, 10, 1000}, func(e *antflow.Executor, n int, fn func(context.Context, int) (int, error)) {
+			antflow.ForEach(ctx, e, seq(n), func(ctx context.Context, i int) error { _, err := fn(ctx, i); return err })
+		}},
+		"Map": {[]int{0, 10, 1000}, func(e *antflow.Executor, n int, fn func(context.Context, int) (int, error)) {
+			for range antflow.Map(ctx, e, seq(n), fn) {
+			}
+		}},
+		"Group": {[]int{0, 10, 1000}, func(e *antflow.Executor, n int, fn func(context.Context, int) (int, error)) {
+			g := antflow.NewGroup(ctx, e)
+			for i := range n {
+				g.Go(func(ctx context.Context) error { _, err := fn(ctx, i); return err })
+			}
+			g.Wait()
+		}},
+		"Submit": {[]int{0, 10, 1000}, func(e *antflow.Executor, n int, fn func(context.Context, int) (int, error)) {
+			futures := make([]*antflow.Future[int], n)
+			for i := range n {
+				futures[i] = antflow.Submit(ctx, e, func(ctx context.Context) (int, error) { return fn(ctx, i) })
+			}
+			antflow.Wait(ctx, futures, antflow.AllCompleted)
+		}},
+	} {
+		for _, workers := range []int{1, 2, 5} {
+			for _, quick := range kind.quick {
+				testkit.Bubble(t, func(t *testing.T) {
+					e := antflow.New(workers)
+					begin := time.Now()
+					at := make([]time.Duration, quick+40)
+					kind.start(e, len(at), func(_ context.Context, i int) (int, error) {
+						at[i] = time.Since(begin)
+						if i >= quick {
+							time.Sleep(time.Second)
+						}
+						return 0, nil
+					})
+					if !slices.IsSorted(at) {
+						t.Errorf("%s, %d workers, %d quick ones: %v", name, workers, quick, at[quick:])
+					}
+					rest(t, e)
+				})
+			}
+		}
+	}
+}
