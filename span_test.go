@@ -280,7 +280,7 @@ func TestItemsAreCounted(t *testing.T) {
 // by slow ones; of a MapSlice as long as there are not hundreds of quick ones.
 func TestStartsInOrderAfterQuickOnes(t *testing.T) {
 	type starter func(e *antflow.Executor, n int, fn func(context.Context, int) (int, error))
-	ctx := t.Context()
+	ctx := context.Background()
 	seq := func(n int) func(func(int) bool) { return slices.Values(indexes(n)) }
 	for name, kind := range map[string]struct {
 		quick []int
