@@ -171,10 +171,10 @@ func openChan(size int, submit func(func()) error, done func()) Runner {
 // allocated is as large as a future of an int with its task, and as its
 // collector sees it.
 type allocated struct {
-	pointers [9]*int
-	value    int
-	fn       func() int
-	done     bool
+	_     [9]*int
+	value int
+	fn    func() int
+	done  bool
 }
 
 func openAllocate(func()) Runner {
