@@ -135,7 +135,7 @@ func submitRandom(t *testing.T, e *antflow.Executor, g *antflow.Group, r *rand.R
 	if inGroup {
 		timeout = 5 * time.Hour
 	}
-	priorities := []int{0, 1, -1, 7, 1 << 15, -1<<15 - 1, 1 << 40, math.MinInt, math.MaxInt}
+	priorities := []int{0, 1, -1, 7, 1 << 15, -1<<15 - 1, 1 << 30, math.MinInt, math.MaxInt}
 	priority = priorities[r.IntN(len(priorities))]
 	opts = append(opts, antflow.Priority(priority))
 	if has() {
