@@ -201,7 +201,7 @@ func TestAnyPriorityIsInOrder(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		e, free := held(antflow.WithTaskOptions(antflow.Priority(1000)))
 		var want, got []int
-		for _, p := range []int{0, 1, -1, 1 << 15, 1<<15 - 1, -1 << 15, -1<<15 - 1, math.MaxInt, math.MinInt, math.MaxInt - 1, 1 << 31, 33767, 33768, -31768, -31769} {
+		for _, p := range []int{0, 1, -1, 1 << 15, 1<<15 - 1, -1 << 15, -1<<15 - 1, math.MaxInt, math.MinInt, math.MaxInt - 1, 1 << 30, 33767, 33768, -31768, -31769} {
 			want = append(want, p)
 			e.Go(t.Context(), func(context.Context) error { got = append(got, p); return nil }, antflow.Priority(p))
 		}
