@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -162,7 +163,7 @@ func TestManyPriorities(t *testing.T) {
 						p.submit(p.r.IntN(spread) - spread/2)
 					}
 				case k < 60:
-					p.submit((p.r.IntN(spread) - spread/2) << 40)
+					p.submit((p.r.IntN(spread) - spread/2) << (strconv.IntSize - 24))
 				case k < 85:
 					for range 1 + p.r.IntN(6) {
 						p.finish()
