@@ -25,6 +25,7 @@ type chunk struct {
 	// Guarded by e.mu.
 	booked     uint32 // the cursor that the books know of
 	t          *task  // the item at the cursor, made a task of its own
+	untold     int    // items before that, until somebody has told of them
 	since      time.Time
 	prev, next *chunk
 }
@@ -48,12 +49,12 @@ func (ch *chunk) advance() bool {
 	}
 }
 
-// seize shuts the chunk for somebody who wants the task of the item at the
-// cursor, and takes what is ahead; false when the worker has shut it.
-func (ch *chunk) seize() (stretch, bool) {
+// seize shuts the chunk for somebody who wants the task of the item that was at
+// the cursor of word, and takes what is ahead; false when that has ended.
+func (ch *chunk) seize(word uint64) (stretch, bool) {
 	for {
 		v := ch.word.Load()
-		if v&chunkShut != 0 {
+		if v&chunkShut != 0 || cursorOf(v) != cursorOf(word) {
 			return stretch{}, false
 		}
 		next := cursorOf(v) + 1
@@ -134,7 +135,7 @@ func (w *worker) chunkLocked() *chunk {
 		return nil
 	}
 	ch := w.chunk
-	if ch == nil || ch.sp != j.sp || ch.t != nil {
+	if ch == nil || ch.sp != j.sp {
 		ch = &chunk{sp: j.sp, w: w}
 	}
 	ch.from, ch.booked, ch.since = j.s.lo, j.s.lo, j.sp.now
@@ -161,11 +162,10 @@ func (e *Executor) runChunk(w *worker) {
 }
 
 // itemContext is the context of the item at that index of the slice, which is
-// at the cursor; false when it is not to be called any more, since ctx ended. (A
-// shutdown that cancels what runs finds each chunk, and all that it has ahead.)
+// at the cursor; false when it is not to be called any more.
 func (w *worker) itemContext(ch *chunk, index int) (*lightContext, bool) {
 	sp := ch.sp
-	if sp.ctx.Err() != nil {
+	if sp.ctx.Err() != nil || sp.spec.e.halted.Load() {
 		return nil, false
 	}
 	return w.nextContext(ch, sp.id+uint64(index-sp.offset)), true
@@ -209,19 +209,47 @@ func (e *Executor) recallChunksLocked() {
 // weighChunkLocked makes the item that runs a task of its own, and returns it;
 // nil when the worker has shut the chunk: then the item has succeeded.
 func (e *Executor) weighChunkLocked(ch *chunk) *task {
-	if ch.t != nil {
-		return ch.t
+	for ch.t == nil {
+		word := ch.word.Load()
+		if word&chunkShut != 0 {
+			return nil
+		}
+		e.weighItemLocked(ch, word)
 	}
-	rest, ok := ch.seize()
+	return ch.t
+}
+
+// weighItemLocked does the same for the item at the cursor of word, which the
+// chunk had; nil when that has ended.
+func (e *Executor) weighItemLocked(ch *chunk, word uint64) *task {
+	rest, ok := ch.seize(word)
 	if !ok {
 		return nil
 	}
 	ch.sp.give(rest)
 	e.bookChunkLocked(ch)
 	ch.sp.unlink(ch)
+	ch.untold = ch.ended()
 	ch.t = ch.sp.weigh(cursorOf(ch.word.Load()))
 	e.liftLocked(ch.w, ch.t)
 	return ch.t
+}
+
+// tell tells of the items that have succeeded before the one that was weighed.
+func (ch *chunk) tell(n int) {
+	if n > 0 {
+		ch.sp.items.itemsSucceeded(n)
+	}
+}
+
+// untoldLocked is how many those are, for whoever tells of them.
+func (ch *chunk) untoldLocked() int {
+	if ch == nil {
+		return 0
+	}
+	n := ch.untold
+	ch.untold = 0
+	return n
 }
 
 // weigh makes a task of an item.

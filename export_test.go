@@ -93,7 +93,7 @@ func (c *checker) workers() {
 
 func (c *checker) queues() {
 	e := c.e
-	startable, spans := 0, 0
+	startable := 0
 	for t := e.resumed.front; t != nil; t = t.x.next {
 		startable++
 		if t.phase != phaseReturning {
@@ -127,7 +127,7 @@ func (c *checker) queues() {
 					c.light += n
 					c.lightBacklog += n
 					c.counts[classQueued] += n
-					spans++
+					c.check(sp.queued, 1, "a span that is not known to be queued")
 					continue
 				}
 				startable++
@@ -145,12 +145,12 @@ func (c *checker) queues() {
 		}
 	}
 	for _, sp := range e.queue.spans {
-		if !sp.queued {
-			c.check(sp.oldest != nil && sp.left() == 0, 1, "a span that is not queued with %d items", sp.left())
-			spans++
+		for ch := sp.oldest; ch != nil; ch = ch.next {
+			c.check(ch.sp == sp && ch.w.chunk == ch && ch.t == nil, 1, "a chunk that no worker goes through")
 		}
+		c.check(sp.oldest != nil, 15, "a span that no worker has a chunk of")
+		c.check(sp.queued || sp.left() == 0, 1, "a span that is not queued with %d items", sp.left())
 	}
-	c.check(spans == len(e.queue.spans), 1, "%d spans in the queue, %d listed", spans, len(e.queue.spans))
 	idle := 0
 	if r := e.queue.recent; r != nil && r.pos == 0 {
 		idle = 1

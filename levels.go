@@ -1,7 +1,5 @@
 package antflow
 
-import "slices"
-
 // A queue orders levels by priority.
 type queue struct {
 	levels     levelHeap
@@ -12,7 +10,7 @@ type queue struct {
 	openLevel  *level         // its level
 	spare      *spare         // what is used up, for the next; none at rest
 	start      uint64         // a place that no level has reached
-	spans      []*span        // those in the segments, and those that workers have chunks of
+	spans      []*span        // those that workers have chunks of
 }
 
 // spare is what was used up while there was more work.
@@ -147,15 +145,6 @@ func (q *queue) emptiedLocked(s *segment, n int) {
 		q.reuse(s.l)
 	default:
 		q.keep(s)
-	}
-}
-
-// forget ends the queue's interest in a span, whose entry is taken out, as soon
-// as no worker has a chunk of it.
-func (q *queue) forget(sp *span) {
-	sp.queued = false
-	if sp.oldest == nil {
-		q.spans = slices.DeleteFunc(q.spans, func(x *span) bool { return x == sp })
 	}
 }
 

@@ -112,8 +112,13 @@ func (c *lightContext) task() *task {
 	}
 	e := c.s.b.e
 	e.mu.Lock()
-	defer e.unlock()
-	return c.taskLocked(e)
+	t := c.taskLocked(e)
+	n := c.s.ch.untoldLocked()
+	e.unlock()
+	if n > 0 {
+		c.s.ch.tell(n)
+	}
+	return t
 }
 
 func (c *lightContext) taskLocked(e *Executor) *task {
@@ -127,8 +132,13 @@ func (c *lightContext) taskLocked(e *Executor) *task {
 func (e *Executor) weighLocked(s *strand, id uint64) (t *task) {
 	switch {
 	case s.ch != nil:
-		if s.ch.runs(id) || s.ch.t != nil && s.ch.t.id == id {
-			t = e.weighChunkLocked(s.ch)
+		if t = s.ch.t; t == nil || t.id != id {
+			if t = nil; s.ch.t == nil {
+				word := s.ch.word.Load()
+				if word&chunkShut == 0 && s.ch.idAt(word) == id {
+					t = e.weighItemLocked(s.ch, word)
+				}
+			}
 		}
 	case s.word.CompareAndSwap(runningWord(id), 0):
 		t = s.b.weigh(&s.w.job.l)
@@ -305,14 +315,12 @@ func (w *worker) weigh(e *Executor) {
 		return
 	}
 	if ch := w.chunk; ch != nil {
-		n := ch.ended()
 		e.mu.Lock()
 		w.job = job{t: e.weighChunkLocked(ch)}
 		w.chunk = nil
+		n := ch.untoldLocked()
 		e.unlock()
-		if n > 0 {
-			ch.sp.items.itemsSucceeded(n)
-		}
+		ch.tell(n)
 		return
 	}
 	s := w.strand.Load()

@@ -280,7 +280,7 @@ func (l *level) dropSpent(s *segment) bool {
 	if t == nil || t.span() == nil || !t.span().spent() {
 		return false
 	}
-	l.q.forget(t.span())
+	t.span().queued = false
 	s.dropLocked(s.head)
 	l.live--
 	return true
@@ -309,7 +309,7 @@ func (q *queue) remove(t *task) {
 		s, at := l.find(t.place)
 		s.dropLocked(at)
 		if sp := t.span(); sp != nil {
-			q.forget(sp)
+			sp.queued = false
 		}
 		if at == s.head {
 			s.head++

@@ -290,6 +290,7 @@ func (e *Executor) tasksLocked(sc *scope) []*task {
 func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
 	e.recallLocked()
 	var out []*task
+	var spans []*span
 	for _, sc := range e.scopes {
 		for t := sc.members; t != nil; t = t.x.scopeNext {
 			if keep(t) {
@@ -300,6 +301,9 @@ func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
 	for _, x := range e.queue.levels.items {
 		for _, s := range x.l.segments {
 			for i := s.head; i < s.n; i++ {
+				if t := s.entries[i]; t != nil && t.span() != nil {
+					spans = append(spans, t.span())
+				}
 				if !s.plain(i) {
 					continue
 				}
@@ -309,7 +313,7 @@ func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
 			}
 		}
 	}
-	for _, sp := range slices.Clone(e.queue.spans) {
+	for _, sp := range spans {
 		out = e.drawLocked(sp, out)
 	}
 	slices.SortFunc(out, byID)

@@ -90,7 +90,7 @@ func (r *sliceRun[T, R]) feedSpans() error {
 	}
 	r.fed = false
 	least := r.window
-	for i, size := 0, max(firstSpan, least); i < len(r.inputs); {
+	for i, size := 0, min(max(firstSpan, least), mostItems); i < len(r.inputs); {
 		n := min(size, len(r.inputs)-i)
 		if !r.openSpan(n, n+1) {
 			break

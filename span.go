@@ -1,6 +1,7 @@
 package antflow
 
 import (
+	"slices"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type span struct {
 	queued         bool      // its entry is in the queue
 	free           []stretch // in order
 	oldest, newest *chunk    // those that workers have, by since
+	due            *chunk    // the first of them that was not found overdue
 	now            time.Time // of the last taking
 }
 
@@ -82,6 +84,10 @@ func (sp *span) left() int {
 }
 
 func (sp *span) link(ch *chunk) {
+	if sp.oldest == nil {
+		q := &sp.spec.e.queue
+		q.spans = append(q.spans, sp)
+	}
 	ch.prev = sp.newest
 	if ch.prev != nil {
 		ch.prev.next = ch
@@ -89,9 +95,15 @@ func (sp *span) link(ch *chunk) {
 		sp.oldest = ch
 	}
 	sp.newest = ch
+	if sp.due == nil {
+		sp.due = ch
+	}
 }
 
 func (sp *span) unlink(ch *chunk) {
+	if sp.due == ch {
+		sp.due = ch.next
+	}
 	if ch.prev != nil {
 		ch.prev.next = ch.next
 	} else {
@@ -103,16 +115,17 @@ func (sp *span) unlink(ch *chunk) {
 		sp.newest = ch.prev
 	}
 	ch.prev, ch.next = nil, nil
-	if sp.oldest == nil && !sp.queued {
-		sp.spec.e.queue.forget(sp)
+	if sp.oldest == nil {
+		q := &sp.spec.e.queue
+		q.spans = slices.DeleteFunc(q.spans, func(x *span) bool { return x == sp })
 	}
 }
 
 // take takes the items that start next, at most n: what a slow worker has
 // ahead, then the first free ones, then half of what somebody has ahead.
 func (sp *span) take(n uint32) (stretch, bool) {
-	for ch := sp.oldest; ch != nil && sp.now.Sub(ch.since) > overdue; ch = ch.next {
-		sp.give(ch.cut(0))
+	for ; sp.due != nil && sp.now.Sub(sp.due.since) > overdue; sp.due = sp.due.next {
+		sp.give(sp.due.cut(0))
 	}
 	if len(sp.free) > 0 {
 		s := &sp.free[0]
@@ -180,7 +193,6 @@ func (e *Executor) submitSpan(b *batch, it items, offset, n int) bool {
 	l := e.levelLocked(b.spec.priority)
 	e.counts[classQueued] += n
 	s, at := l.push(&sp.task)
-	e.queue.spans = append(e.queue.spans, sp)
 	e.tieLocked()
 	e.scopeOfLocked(b.terms).enroll(s, at)
 	e.dispatchLocked()

@@ -146,6 +146,9 @@ func (e *Executor) submitUnlock(t *task, b *batch, ended bool) {
 func (e *Executor) settleUnlock(t *task, s State, err error) {
 	t.phase = phaseSettled
 	e.active.Add(1)
+	if e.crew == nil && !e.searching {
+		e.recentTerms.Store(nil) // no worker will end that does it
+	}
 	e.unlock()
 	e.refuse(t, s, err)
 }

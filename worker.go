@@ -126,7 +126,7 @@ func (e *Executor) leaveCrewLocked(w *worker) {
 	w.job = job{}
 	w.began()
 	w.strand.Store(nil)
-	w.chunk = nil
+	w.chunk, w.again = nil, nil
 	w.tookLocked(e)
 	w.step = stepRetire
 	e.workers--
