@@ -70,9 +70,9 @@ func TestNothingIsAcceptedAfterClose(t *testing.T) {
 // Everything at once, with contexts that outlive their items.
 func TestItemsWithAllElse(t *testing.T) {
 	testkit.NoLeak(t)
-	rounds := 150
+	rounds := 40
 	if testing.Short() {
-		rounds = 30
+		rounds = 10
 	}
 	for round := range rounds {
 		r := rand.New(rand.NewPCG(uint64(round), 99))

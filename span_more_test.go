@@ -302,7 +302,7 @@ func TestWaitForSomeLeavesNothing(t *testing.T) {
 func TestWindowOfOneGoesOn(t *testing.T) {
 	testkit.NoLeak(t)
 	e := antflow.New(2)
-	inputs := 100_000
+	inputs := 30_000
 	if testing.Short() {
 		inputs = 20_000
 	}
