@@ -35,7 +35,7 @@ type Result struct {
 	Cores  []float64 // that were free before each run
 	Lines  []*Line
 
-	Profile *Profile // of the base, when a goal was missed and it was asked for
+	Profile *Profile // when a goal was missed and it was asked for
 }
 
 // Probed reports whether the row consists of probes.
@@ -51,7 +51,7 @@ func busy(cores float64) bool { return cores < 0.85*float64(runtime.GOMAXPROCS(0
 type Settings struct {
 	Rounds   int
 	Short    bool          // the small number of operations, and a single round
-	Profile  bool          // profile the base of each timed row that misses a goal
+	Profile  bool          // profile antflow in each timed row that misses a goal
 	Patience time.Duration // how long to wait in all, in each row, for the cores to be free
 }
 
@@ -83,11 +83,22 @@ func Measure(row Row, s Settings) (*Result, error) {
 	m.finish()
 	if met, judged := Tally([]*Result{r}); s.Profile && met < judged && !r.Probed() {
 		var err error
-		if r.Profile, err = profileCase(row.Cases[0], r.Ops); err != nil {
+		if r.Profile, err = profileCase(r.missing(), r.Ops); err != nil {
 			return nil, fmt.Errorf("%s, profile: %w", row.Name, err)
 		}
 	}
 	return r, nil
+}
+
+// missing is the first case that has a goal of its own and misses it, or else
+// the base, which peers are to be slower than.
+func (r *Result) missing() Case {
+	for i, l := range r.Lines { // as many as cases, of a timed row
+		if met, judged := l.Met(); judged && !met && l.Goal.kind != slower {
+			return r.Row.Cases[i]
+		}
+	}
+	return r.Row.Cases[0]
 }
 
 // Verify runs n operations of a timed contender, whose result it checks and,

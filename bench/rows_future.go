@@ -15,7 +15,7 @@ func futuresBatch() Row {
 		Name:  "futures-batch",
 		Title: "Submit 1,000 tasks that return an int, then read the 1,000 results; over and over. An operation is one task.",
 		Floor: "The floor is one goroutine that allocates a closure and a future of the same sizes and calls the one to settle the " +
-			"other: nothing is queued and nothing waits. The goals lie within one to two floors. The submitter is slower than " +
+			"other: nothing is queued and nothing waits. The goals lie near twice the floor or below that. The submitter is slower than " +
 			"the workers, since it allocates; so the queue is mostly empty, and workers come to the lock for what there is.",
 		Ops:      100_000,
 		ShortOps: 2_000,

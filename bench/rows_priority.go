@@ -11,8 +11,10 @@ import (
 
 func priorities() Row {
 	return Row{
-		Name:     "priorities",
-		Title:    "Queue n tasks while all workers are busy, let them go and read the results. An operation is one task.",
+		Name:  "priorities",
+		Title: "Queue n tasks while all workers are busy, let them go and read the results. An operation is one task.",
+		Floor: "With so many priorities the next task is hardly ever near the last one in memory, nor is what orders them; first " +
+			"in, first out finds all of it in the caches.",
 		Ops:      100_000,
 		ShortOps: 2_000,
 		Cases: []Case{

@@ -4,11 +4,11 @@
 //	    [-profile] [-patience DURATION] [-svg FILE] [-doc FILE]
 //
 // It prints Markdown on standard output, and tells on standard error where it
-// is. With -profile it tells where the time goes in the rows that miss a goal. With
-// -svg it draws the ratios as well, and with -doc it replaces what is
-// between the marks in a page by what it printed. It exits with status 1 when
-// a contender's result is wrong, and 2 for wrong usage; a goal that is missed
-// is no error.
+// is. With -profile it tells where antflow's time goes in the rows that miss a
+// goal. With -svg it draws the ratios as well, and with -doc it replaces what is
+// between the marks in a page by what it printed. It exits with status 1 when a
+// contender's result is wrong, and 2 for wrong usage; a goal that is missed is
+// no error.
 package main
 
 import (
