@@ -8,7 +8,8 @@ import (
 
 // A collector is told of each future that it has a seat or a node at. It either
 // counts towards a goal, for Wait, or keeps the indexes of those that are done
-// in the order of completion, for AsCompleted.
+// in the order of completion, for AsCompleted; or else it waits for one future
+// and nothing besides, for Result.
 type collector struct {
 	wake  chan struct{} // of capacity 1: there is news
 	lends bool          // it is a task that waits
@@ -25,8 +26,14 @@ type collector struct {
 	waiting bool       // for the next
 	ready   []int
 
+	// Of one that waits for a single future; see park.
+	parks  bool
+	parked sync.Cond // of mu
+	told   bool      // guarded by mu
+
 	// The waiting goroutine's own.
-	seats   []seat  // one for each future, or one for all where they are only counted
+	shared  seat    // at all futures, where they are only counted
+	seats   []seat  // one for each future, where they are kept
 	nodes   []*node // for futures whose seats were taken; nil if there is none
 	yielded []bool  // by AsCompleted, which has dropped those futures
 }
@@ -57,7 +64,14 @@ func (g goal) reached(t tally) bool {
 // complete notes that the future at index is done, in state s. It is called
 // once at most for each, also after the collector lost interest.
 func (c *collector) complete(index int, s State) {
-	if c.queue {
+	switch {
+	case c.parks:
+		c.mu.Lock()
+		c.told = true
+		c.parked.Signal() // under mu, or it might come late and wake the next who parks
+		c.mu.Unlock()
+		return
+	case c.queue:
 		c.push(index)
 		return
 	}
@@ -67,6 +81,31 @@ func (c *collector) complete(index int, s State) {
 		c.lease.resume()
 		signal(c.wake)
 	}
+}
+
+// parking are collectors that wait for a single future, and are used again: each
+// is told exactly once of a future that it registered with, and its seat never
+// changes. It waits by a condition and not by a channel, which would belong to
+// the bubble of testing/synctest that it was made in.
+var parking = sync.Pool{New: func() any {
+	c := &collector{parks: true}
+	c.parked.L = &c.mu
+	c.shared.c = c
+	return c
+}}
+
+// park blocks until t is done, whatever else happens.
+func (t *task) park() {
+	c := parking.Get().(*collector)
+	if _, ok := t.register(&c.shared, 0); ok {
+		c.mu.Lock()
+		for !c.told {
+			c.parked.Wait()
+		}
+		c.told = false
+		c.mu.Unlock()
+	}
+	parking.Put(c)
 }
 
 // push queues an index for AsCompleted.
@@ -121,7 +160,7 @@ func watch[F tasked](c *collector, futures []F) {
 		c.seats = make([]seat, len(futures))
 		c.yielded = make([]bool, len(futures))
 	} else {
-		c.seats = []seat{{c: c}}
+		c.shared.c = c
 	}
 	for i, f := range futures {
 		s := c.seat(i)
@@ -146,7 +185,7 @@ func (c *collector) seat(i int) *seat {
 	if c.queue {
 		return &c.seats[i]
 	}
-	return &c.seats[0]
+	return &c.shared
 }
 
 // unwatch leaves nothing of the collector on the futures.

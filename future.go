@@ -113,7 +113,7 @@ func (t *task) await(ctx context.Context) error {
 			return t.awaitLending(ctx)
 		}
 		if done := ctx.Done(); done == nil {
-			<-t.Done() // which is cheaper than a choice
+			t.park()
 		} else {
 			select {
 			case <-t.Done():
