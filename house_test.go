@@ -12,7 +12,7 @@ import (
 )
 
 // The package imports the standard library alone, and nothing of it that
-// brings a network stack along.
+// brings a network stack along. Without unsafe it can't have a linkname either.
 func TestImports(t *testing.T) {
 	pkg, err := build.ImportDir(".", 0)
 	if err != nil {
@@ -44,6 +44,9 @@ func TestImports(t *testing.T) {
 		}
 	}
 	for _, path := range pkg.Imports {
+		if path == "unsafe" || path == "C" {
+			t.Errorf("%s imports %s", pkg.ImportPath, path)
+		}
 		visit(path, pkg.ImportPath)
 	}
 	if len(seen) < 10 {
