@@ -30,7 +30,7 @@ type Executor struct {
 	news   atomic.Bool // there may be something for the worker that searches
 	halted atomic.Bool // CancelRunning was asked for; set under mu
 
-	recentTerms atomic.Pointer[terms] // of the task submitted last
+	recentTerms atomic.Pointer[terms] // of the task accepted last; set under mu
 
 	// Workers read what is above for each task, and should not have to wait for
 	// the cache line of mu.

@@ -70,18 +70,25 @@ func (s *started) drop()                            { s.fn = nil }
 func (s *started) settled()                         {}
 
 // termsOf returns the terms of a task with that context and those options, the
-// last ones if they are the same. Only contexts that are pointers, and those that
-// never end, are compared: it can't panic, and is quick. What is kept goes
-// with the last worker.
+// last ones if they are the same.
 func (e *Executor) termsOf(ctx context.Context, sp *spec) *terms {
 	if tm := e.recentTerms.Load(); tm != nil && tm.spec == sp && tm.ctx == ctx {
 		return tm
 	}
-	tm := &terms{sp, ctx, ctx.Done()}
-	if tm.done == nil && ctx == context.Background() || reflect.TypeOf(ctx).Kind() == reflect.Pointer {
+	return &terms{sp, ctx, ctx.Done()}
+}
+
+// keepTermsLocked keeps the terms of an accepted task for the next Submit; they
+// go with the last worker, which is still to come. Only contexts that are
+// pointers, and the background, are kept: to compare them can't panic, and is
+// quick.
+func (e *Executor) keepTermsLocked(tm *terms) {
+	if tm == e.recentTerms.Load() {
+		return
+	}
+	if tm.ctx == context.Background() || reflect.TypeOf(tm.ctx).Kind() == reflect.Pointer {
 		e.recentTerms.Store(tm)
 	}
-	return tm
 }
 
 // submit is the way of every task into the executor. When it returns, t is
@@ -99,8 +106,7 @@ func (e *Executor) submit(tm *terms, t *task, r runner, b *batch) {
 	}
 	t.id = e.nextID
 	e.nextID++
-	e.acceptLocked(t)
-	e.unlock()
+	e.acceptUnlock(t, b)
 }
 
 // submitUnlock submits a task that may be refused, or blocked.
@@ -134,8 +140,7 @@ func (e *Executor) submitUnlock(t *task, b *batch, ended bool) {
 		case full && !own.lasts():
 			e.blockUnlock(t, b)
 		default:
-			e.acceptLocked(t)
-			e.unlock()
+			e.acceptUnlock(t, b)
 		}
 		return
 	}
@@ -146,9 +151,6 @@ func (e *Executor) submitUnlock(t *task, b *batch, ended bool) {
 func (e *Executor) settleUnlock(t *task, s State, err error) {
 	t.phase = phaseSettled
 	e.active.Add(1)
-	if e.crew == nil && !e.searching {
-		e.recentTerms.Store(nil) // no worker will end that does it
-	}
 	e.unlock()
 	e.refuse(t, s, err)
 }
@@ -161,6 +163,15 @@ func (e *Executor) refuse(t *task, s State, err error) {
 		err = canceledBy(t.ctx)
 	}
 	e.call(t.settle(s, err))
+}
+
+// acceptUnlock accepts a task that was neither refused nor blocked.
+func (e *Executor) acceptUnlock(t *task, b *batch) {
+	e.acceptLocked(t)
+	if b == nil { // a batch keeps its own
+		e.keepTermsLocked(t.terms)
+	}
+	e.unlock()
 }
 
 // acceptLocked counts t in and queues it.
