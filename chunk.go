@@ -220,7 +220,7 @@ func (e *Executor) weighChunkLocked(ch *chunk) *task {
 }
 
 // weighItemLocked does the same for the item at the cursor of word, which the
-// chunk had; nil when that has ended.
+// chunk had; nil when that has ended, or is a task already.
 func (e *Executor) weighItemLocked(ch *chunk, word uint64) *task {
 	rest, ok := ch.seize(word)
 	if !ok {
@@ -235,7 +235,8 @@ func (e *Executor) weighItemLocked(ch *chunk, word uint64) *task {
 	return ch.t
 }
 
-// tell tells of the items that have succeeded before the one that was weighed.
+// tell tells of n items that have succeeded before the one that was weighed. Of
+// a nil chunk there are none.
 func (ch *chunk) tell(n int) {
 	if n > 0 {
 		ch.sp.items.itemsSucceeded(n)

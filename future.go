@@ -113,7 +113,7 @@ func (t *task) await(ctx context.Context) error {
 			return t.awaitLending(ctx)
 		}
 		if done := ctx.Done(); done == nil {
-			t.park()
+			t.park() // nothing else can end the wait
 		} else {
 			select {
 			case <-t.Done():

@@ -115,9 +115,7 @@ func (c *lightContext) task() *task {
 	t := c.taskLocked(e)
 	n := c.s.ch.untoldLocked()
 	e.unlock()
-	if n > 0 {
-		c.s.ch.tell(n)
-	}
+	c.s.ch.tell(n)
 	return t
 }
 
@@ -131,14 +129,11 @@ func (c *lightContext) taskLocked(e *Executor) *task {
 // weighLocked makes the light task with that ID one of its own.
 func (e *Executor) weighLocked(s *strand, id uint64) (t *task) {
 	switch {
+	case s.ch != nil && s.ch.t != nil && s.ch.t.id == id:
+		t = s.ch.t
 	case s.ch != nil:
-		if t = s.ch.t; t == nil || t.id != id {
-			if t = nil; s.ch.t == nil {
-				word := s.ch.word.Load()
-				if word&chunkShut == 0 && s.ch.idAt(word) == id {
-					t = e.weighItemLocked(s.ch, word)
-				}
-			}
+		if word := s.ch.word.Load(); s.ch.idAt(word) == id {
+			t = e.weighItemLocked(s.ch, word)
 		}
 	case s.word.CompareAndSwap(runningWord(id), 0):
 		t = s.b.weigh(&s.w.job.l)
