@@ -22,18 +22,14 @@ func TestLentItemsDontHoldUpOthers(t *testing.T) {
 		e := antflow.New(1)
 		const n = 200_000
 		var most, blocked atomic.Int64
-		finished := make(chan error)
-		go func() {
-			_, err := antflow.MapSlice(t.Context(), e, indexes(n), func(ctx context.Context, i int) (int, error) {
-				if i%100 == 99 {
-					most.Store(max(most.Load(), blocked.Add(1)))
-					antflow.Blocking(ctx, func() error { time.Sleep(time.Second); return nil })
-					blocked.Add(-1)
-				}
-				return i, nil
-			})
-			finished <- err
-		}()
+		finished := startMapSlice(t.Context(), e, n, func(ctx context.Context, i int) (int, error) {
+			if i%100 == 99 {
+				most.Store(max(most.Load(), blocked.Add(1)))
+				antflow.Blocking(ctx, func() error { time.Sleep(time.Second); return nil })
+				blocked.Add(-1)
+			}
+			return i, nil
+		})
 		synctest.Wait()
 		if got := most.Load(); got < n/100 {
 			t.Errorf("%d items blocked at once, want %d: %+v", got, n/100, e.Stats())
@@ -76,28 +72,11 @@ func TestItemsWithAllElse(t *testing.T) {
 	}
 	for round := range rounds {
 		r := rand.New(rand.NewPCG(uint64(round), 99))
-		workers := 1 + r.IntN(4)
-		e := antflow.New(workers)
-		maxed := atomic.Int64{}
-		maxed.Store(4)
+		e := antflow.New(1 + r.IntN(4))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running atomic.Int64
 		var loose sync.WaitGroup
-		stop := make(chan struct{})
-		loose.Go(func() {
-			for {
-				s := e.Stats()
-				if s.Submitted != s.Succeeded+s.Failed+s.Canceled+uint64(s.Running+s.Queued+s.Blocked+s.Waiting) || s.Running > 4 || s.Queued < 0 {
-					t.Errorf("%+v", s)
-				}
-				select {
-				case <-stop:
-					return
-				default:
-					runtime.Gosched()
-				}
-			}
-		})
+		stop := watchFigures(t, e, 4)
 		var all sync.WaitGroup
 		for m := range 3 {
 			n := 1 + r.IntN(3000)
@@ -170,14 +149,9 @@ func TestItemsWithAllElse(t *testing.T) {
 			})
 		}
 		all.Wait()
-		close(stop)
+		stop()
 		cancel()
 		loose.Wait()
-		if err := e.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if err := e.CheckInvariants(); err != nil {
-			t.Fatal(err)
-		}
+		closeEven(t, e, round)
 	}
 }

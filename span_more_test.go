@@ -18,21 +18,11 @@ import (
 
 func nothing(context.Context) error { return nil }
 
-// hold occupies workers until the channel is closed, with a task for each.
-func hold(e *antflow.Executor, workers int) chan struct{} {
-	release := make(chan struct{})
-	for range workers {
-		e.Go(context.Background(), func(context.Context) error { <-release; return nil })
-	}
-	synctest.Wait()
-	return release
-}
-
 // Of groups whose tasks take turns on a worker each is told of its own.
 func TestGroupsThatTakeTurns(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
-		e := antflow.New(1)
-		release := hold(e, 1)
+		e, free := held()
+		synctest.Wait()
 		block := make(chan struct{})
 		groups := make([]*antflow.Group, 3)
 		for i := range groups {
@@ -48,7 +38,7 @@ func TestGroupsThatTakeTurns(t *testing.T) {
 		for _, g := range groups[1:] {
 			g.Go(func(context.Context) error { <-block; return nil })
 		}
-		close(release)
+		free()
 		synctest.Wait()
 		for i, g := range groups {
 			ended := testkit.Started(func() { g.Wait() })
@@ -102,20 +92,16 @@ func TestCancelRunningFindsItems(t *testing.T) {
 		e := antflow.New(3)
 		block := make(chan struct{})
 		var called atomic.Int64
-		finished := make(chan error)
-		go func() {
-			_, err := antflow.MapSlice(t.Context(), e, indexes(1000), func(ctx context.Context, i int) (int, error) {
-				if called.Add(1) > 500 {
-					<-block
-					if cause := context.Cause(ctx); !errors.Is(cause, antflow.ErrShutdown) {
-						t.Errorf("item %d: %v", i, cause)
-					}
-					return 0, ctx.Err()
+		finished := startMapSlice(t.Context(), e, 1000, func(ctx context.Context, i int) (int, error) {
+			if called.Add(1) > 500 {
+				<-block
+				if cause := context.Cause(ctx); !errors.Is(cause, antflow.ErrShutdown) {
+					t.Errorf("item %d: %v", i, cause)
 				}
-				return i, nil
-			}, antflow.CollectErrors())
-			finished <- err
-		}()
+				return 0, ctx.Err()
+			}
+			return i, nil
+		}, antflow.CollectErrors())
 		synctest.Wait()
 		shutdown(e, antflow.CancelRunning())
 		synctest.Wait()
@@ -160,29 +146,25 @@ func TestItemsOfStuckWorkersComeFirst(t *testing.T) {
 		var mu sync.Mutex
 		var stuck, slow []int
 		started := make(map[int]bool)
-		finished := make(chan error)
-		go func() {
-			_, err := antflow.MapSlice(t.Context(), e, indexes(n), func(_ context.Context, i int) (int, error) {
-				mu.Lock()
-				stops, waits := i >= 3000 && len(stuck) < 2, len(stuck) == 2
-				switch {
-				case stops:
-					stuck = append(stuck, i)
-				case waits:
-					slow = append(slow, i)
-				}
-				started[i] = true
-				mu.Unlock()
-				switch {
-				case stops:
-					<-block
-				case waits:
-					time.Sleep(time.Millisecond)
-				}
-				return i, nil
-			})
-			finished <- err
-		}()
+		finished := startMapSlice(t.Context(), e, n, func(_ context.Context, i int) (int, error) {
+			mu.Lock()
+			stops, waits := i >= 3000 && len(stuck) < 2, len(stuck) == 2
+			switch {
+			case stops:
+				stuck = append(stuck, i)
+			case waits:
+				slow = append(slow, i)
+			}
+			started[i] = true
+			mu.Unlock()
+			switch {
+			case stops:
+				<-block
+			case waits:
+				time.Sleep(time.Millisecond)
+			}
+			return i, nil
+		})
 		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
 		mu.Lock()
@@ -267,6 +249,39 @@ func TestRefusedContextIsNotRetained(t *testing.T) {
 		}
 		runtime.KeepAlive(e)
 	}
+}
+
+// Nor does a Submit that blocked in vain, though no worker is there to end.
+func TestContextOfBlockedSubmitIsNotRetained(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		type big struct{ _ [1 << 16]byte }
+		type key struct{}
+		sem := antflow.NewSemaphore(1)
+		sem.TryAcquire(1)
+		e := antflow.New(1, antflow.QueueLimit(1))
+		e.Go(t.Context(), nothing, antflow.WithSemaphore(sem))
+		synctest.Wait()
+		kept := func() weak.Pointer[big] {
+			v := new(big)
+			ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, v))
+			ended := testkit.Started(func() { e.Go(ctx, nothing) })
+			if !testkit.Blocked(ended) {
+				t.Error("a Submit to a full queue does not block")
+			}
+			cancel()
+			<-ended
+			return weak.Make(v)
+		}()
+		for range 5 {
+			synctest.Wait()
+			runtime.GC()
+		}
+		if kept.Value() != nil {
+			t.Error("a context is retained")
+		}
+		sem.Release(1)
+		rest(t, e)
+	})
 }
 
 // A wait that is over leaves nothing on the futures that are not done.

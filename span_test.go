@@ -23,6 +23,37 @@ func indexes(n int) []int {
 	return is
 }
 
+// startMapSlice maps the indexes below n on a goroutine, and sends the error.
+func startMapSlice(ctx context.Context, e *antflow.Executor, n int, fn func(context.Context, int) (int, error), opts ...antflow.GroupOption) <-chan error {
+	finished := make(chan error)
+	go func() {
+		_, err := antflow.MapSlice(ctx, e, indexes(n), fn, opts...)
+		finished <- err
+	}()
+	return finished
+}
+
+// watchFigures checks all the time until stop that the figures of Stats add up.
+func watchFigures(t *testing.T, e *antflow.Executor, maxRunning int) (stop func()) {
+	end := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		for {
+			s := e.Stats()
+			if s.Submitted != s.Succeeded+s.Failed+s.Canceled+uint64(s.Running+s.Queued+s.Blocked+s.Waiting) || s.Running > maxRunning || s.Queued < 0 {
+				t.Errorf("%+v", s)
+			}
+			select {
+			case <-end:
+				return
+			default:
+				runtime.Gosched()
+			}
+		}
+	})
+	return func() { close(end); watcher.Wait() }
+}
+
 // Nothing waits behind a slow item while a worker is free, however many short
 // ones were before it.
 func TestSlowItemStrandsNothing(t *testing.T) {
@@ -36,17 +67,13 @@ func TestSlowItemStrandsNothing(t *testing.T) {
 			}
 			block := make(chan struct{})
 			var ended atomic.Int64
-			finished := make(chan error)
-			go func() {
-				_, err := antflow.MapSlice(t.Context(), e, indexes(n), func(_ context.Context, i int) (int, error) {
-					if slow[i] {
-						<-block
-					}
-					ended.Add(1)
-					return i, nil
-				})
-				finished <- err
-			}()
+			finished := startMapSlice(t.Context(), e, n, func(_ context.Context, i int) (int, error) {
+				if slow[i] {
+					<-block
+				}
+				ended.Add(1)
+				return i, nil
+			})
 			synctest.Wait()
 			if got := ended.Load(); got != int64(n-len(slow)) {
 				t.Errorf("%d items have ended, want all but %d of %d", got, len(slow), n)
@@ -75,19 +102,15 @@ func TestItemsBehindSlowOnesStayQueued(t *testing.T) {
 		var mu sync.Mutex
 		var started []int
 		blocks := make(chan struct{})
-		finished := make(chan error)
-		go func() {
-			_, err := antflow.MapSlice(t.Context(), e, indexes(n), func(_ context.Context, i int) (int, error) {
-				if i >= first {
-					mu.Lock()
-					started = append(started, i)
-					mu.Unlock()
-					<-blocks
-				}
-				return i, nil
-			})
-			finished <- err
-		}()
+		finished := startMapSlice(t.Context(), e, n, func(_ context.Context, i int) (int, error) {
+			if i >= first {
+				mu.Lock()
+				started = append(started, i)
+				mu.Unlock()
+				<-blocks
+			}
+			return i, nil
+		})
 		synctest.Wait()
 		s := e.Stats()
 		if s.Running != 2 || s.Queued == 0 || s.Submitted != s.Succeeded+uint64(s.Running+s.Queued) {
@@ -130,22 +153,18 @@ func TestItemsOfStuckWorkerComeFirst(t *testing.T) {
 		block := make(chan struct{})
 		var mu sync.Mutex
 		var started []int // but for the stuck one
-		finished := make(chan error)
-		go func() {
-			_, err := antflow.MapSlice(t.Context(), e, indexes(n), func(_ context.Context, i int) (int, error) {
-				switch {
-				case i == stuck:
-					<-block
-				case i > stuck:
-					mu.Lock()
-					started = append(started, i)
-					mu.Unlock()
-					time.Sleep(time.Millisecond)
-				}
-				return i, nil
-			})
-			finished <- err
-		}()
+		finished := startMapSlice(t.Context(), e, n, func(_ context.Context, i int) (int, error) {
+			switch {
+			case i == stuck:
+				<-block
+			case i > stuck:
+				mu.Lock()
+				started = append(started, i)
+				mu.Unlock()
+				time.Sleep(time.Millisecond)
+			}
+			return i, nil
+		})
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
 		mu.Lock()
@@ -235,22 +254,7 @@ func TestItemsAreCounted(t *testing.T) {
 	e := antflow.New(4)
 	const n = 100_000
 	before := e.Go(t.Context(), func(context.Context) error { return nil })
-	stop := make(chan struct{})
-	var watcher sync.WaitGroup
-	watcher.Go(func() {
-		for {
-			s := e.Stats()
-			if s.Submitted != s.Succeeded+s.Failed+s.Canceled+uint64(s.Running+s.Queued+s.Blocked+s.Waiting) || s.Running > 4 || s.Queued < 0 {
-				t.Errorf("%+v", s)
-			}
-			select {
-			case <-stop:
-				return
-			default:
-				runtime.Gosched()
-			}
-		}
-	})
+	stop := watchFigures(t, e, 4)
 	ids, err := antflow.MapSlice(t.Context(), e, indexes(n), func(ctx context.Context, i int) (uint64, error) {
 		info, ok := antflow.TaskFrom(ctx)
 		if !ok || info.Attempt != 1 {
@@ -258,8 +262,7 @@ func TestItemsAreCounted(t *testing.T) {
 		}
 		return info.ID - uint64(i), nil
 	}, antflow.Retries(1))
-	close(stop)
-	watcher.Wait()
+	stop()
 	if err != nil {
 		t.Fatal(err)
 	}
