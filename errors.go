@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/antflow/antflow/internal/errtext"
 )
 
 // The sentinel errors of this package. Match them with [errors.Is].
@@ -34,7 +36,7 @@ var (
 )
 
 // prefix starts the message of each error of this package.
-const prefix = "antflow: "
+const prefix = errtext.Prefix
 
 // sentinel is the type of the package's sentinel errors.
 type sentinel string
@@ -49,13 +51,13 @@ type bareError interface {
 	bare() string
 }
 
-// bareText is the text of err inside a message that has the prefix. Only this
-// package's own errors lose theirs; a user's text stays as it is.
+// bareText is the text of err inside a message that has the prefix. Only the
+// module's own errors lose theirs; a user's text stays as it is.
 func bareText(err error) string {
 	if b, ok := err.(bareError); ok {
 		return b.bare()
 	}
-	return err.Error()
+	return errtext.Bare(err)
 }
 
 // plainError is an error of this package that nobody needs to match.

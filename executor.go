@@ -80,6 +80,7 @@ type Executor struct {
 
 	canceling bool          // CancelQueued was asked for
 	halt      chan struct{} // closed by the next Shutdown that asks for more
+	closing   chan struct{} // closed by the first Shutdown
 	drained   chan struct{} // closed when a shutdown is complete
 }
 
@@ -264,7 +265,9 @@ func (e *Executor) stopAdmission(mode shutdownMode) {
 	var attempts []*attempt
 	e.mu.Lock()
 	e.assignLocked()
-	e.closed.Store(true)
+	if !e.closed.Swap(true) && e.closing != nil {
+		e.wakeLocked(e.closing)
+	}
 	if mode.cancelQueued {
 		e.canceling = true
 	}

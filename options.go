@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/antflow/antflow/internal/option"
 )
 
 // An Option configures an executor; see [New].
@@ -13,12 +15,14 @@ type Option interface{ applyExecutor(*Executor) }
 
 // A TaskOption configures one task of [Submit], [Executor.Go] or [Group.Go].
 // Given to a group or a map it applies to each of their tasks, and through
-// [WithTaskOptions] to every task of an executor. The innermost call's options
-// win, and among them the later ones. Options are values without state: they
-// may be kept, shared and used concurrently.
+// [WithTaskOptions] to every task of an executor; package pipeline takes it
+// for a stage. The innermost call's options win, and among them the later
+// ones. Options are values without state: they may be kept, shared and used
+// concurrently.
 type TaskOption interface {
 	GroupOption
 	MapOption
+	option.Stage
 	applyTask(*spec)
 }
 
@@ -60,6 +64,8 @@ func (o executorOption) applyExecutor(e *Executor)     { o(e) }
 func (o taskOption) applyTask(s *spec)                 { o(s) }
 func (o taskOption) applyGroup(b *batchSpec)           { o(&b.task) }
 func (o taskOption) applyMap(b *batchSpec)             { o(&b.task) }
+func (o taskOption) StageOption(option.Seal)           {}
+func (o priorityOption) StageOption(option.Seal)       {}
 func (o priorityOption) applyTask(s *spec)             { s.priority = int(o) }
 func (o priorityOption) applyGroup(b *batchSpec)       { b.task.priority = int(o) }
 func (o priorityOption) applyMap(b *batchSpec)         { b.task.priority = int(o) }
@@ -90,7 +96,7 @@ func QueueLimit(n int) Option {
 }
 
 // WithTaskOptions sets defaults for every task of the executor. The options
-// of a call win over them.
+// of a call win over them; see [WithoutDefaults].
 func WithTaskOptions(opts ...TaskOption) Option {
 	joined := JoinOptions(opts...)
 	return executorOption(func(e *Executor) { joined.applyTask(&e.defaults) })

@@ -1,0 +1,9 @@
+// Package option is how an option of one package here is also one of another:
+// both know Seal, and nobody else can name it.
+package option
+
+// Seal is the argument of methods that mark an option.
+type Seal struct{ _ [0]func() }
+
+// A Stage is an option of a pipeline's stage.
+type Stage interface{ StageOption(Seal) }

@@ -1,0 +1,144 @@
+package pipeline
+
+import "context"
+
+// cancelLocked asks for the cancellation of an item. One that is not being
+// worked on leaves at once, or when its task has been canceled; the function
+// of another one is told by its context.
+func (e *engine) cancelLocked(it *item, c *cancelError) {
+	s := &e.plan.sites[it.site]
+	switch it.phase {
+	case phaseNew: // it belongs to who makes it; see enterLocked
+		if it.x != nil {
+			it.x.canceled = c
+		}
+	case phaseWaiting:
+		p := e.pools[s.pool]
+		switch {
+		case !p.tasks:
+			p.waiting.remove(it)
+		case it.x.task != nil:
+			e.cancelTaskLocked(it, c)
+			return
+		default:
+			p.pending--
+		}
+		e.canceledLocked(it, c)
+		p.serveLocked()
+	case phaseReady:
+		p := e.pools[s.pool]
+		p.ready.remove(it)
+		e.ready--
+		p.running--
+		e.canceledLocked(it, c)
+		p.serveLocked()
+	case phaseRunning, phaseDelayed:
+		switch {
+		case it.x != nil && it.x.task != nil:
+			e.cancelTaskLocked(it, c)
+		case e.failure == nil && it.x != nil && it.x.canceled == nil:
+			it.x.canceled = c
+			e.later.ends = append(e.later.ends, &it.visits[len(it.visits)-1].call)
+			e.later.any = true
+		}
+		// When the run ends, the context of its carriers does.
+	case phaseBlocked, phaseOut:
+		it.q.remove(it)
+		e.canceledLocked(it, c)
+		e.admittedLocked(it)
+	case phaseHeld:
+		it.held = -1
+		e.canceledLocked(it, c)
+	case phaseEmitting: // its parts are canceled by themselves
+		it.x.canceled = c
+	}
+}
+
+// cancelTaskLocked cancels the task that an item waits for, which settles it.
+func (e *engine) cancelTaskLocked(it *item, c *cancelError) {
+	if it.x.canceled == nil {
+		it.x.canceled = c
+	}
+	e.later.cancels = append(e.later.cancels, it.x.task)
+	e.later.any = true
+}
+
+// canceledLocked takes an item out that was canceled.
+func (e *engine) canceledLocked(it *item, c *cancelError) arrival {
+	e.clearLocked(it)
+	if s := &e.plan.sites[it.site]; s.kind == siteStage {
+		e.pools[s.pool].figures.canceled++
+	}
+	it.x.each(func(o *origin) {
+		if o.canceled == nil {
+			o.canceled = c
+		}
+	})
+	it.err = nil
+	e.partLocked(it)
+	e.removeLocked(it)
+	return arrivedIn
+}
+
+// cancelOrigin cancels what is left of an input.
+func (e *engine) cancelOrigin(o *origin, c *cancelError) {
+	e.mu.Lock()
+	if o.canceled == nil && !o.settled {
+		o.canceled = c
+		var items []*item
+		for it := e.head; it != nil; it = it.next {
+			if it.x != nil && it.x.origin == o {
+				items = append(items, it)
+			}
+		}
+		for _, it := range items {
+			if it.phase != phaseGone {
+				e.cancelLocked(it, c)
+			}
+		}
+		for _, g := range e.gathers {
+			g.withdrawLocked(o)
+		}
+		// What is left of it is part of a batch that others are in, too.
+		shared := false
+		for it := e.head; it != nil && !shared; it = it.next {
+			if it.x != nil && it.x.origin != o {
+				it.x.each(func(other *origin) { shared = shared || other == o })
+			}
+		}
+		if shared {
+			e.settleLocked(o)
+		}
+		e.wakeStalledLocked()
+	}
+	e.unlock()
+}
+
+// withdrawLocked takes the members out of a batch that come of an origin alone.
+// A reduction can't give back what it has taken; the origin just doesn't wait
+// for its result.
+func (g *gather) withdrawLocked(o *origin) {
+	for i := len(g.members) - 1; i >= 0; i-- {
+		if x := g.members[i].x; x != nil && x.origin == o {
+			g.batch.remove(i)
+			g.members = append(g.members[:i], g.members[i+1:]...)
+			g.count--
+			g.e.lessLocked(o)
+		}
+	}
+	if g.count == 0 && g.timer != nil {
+		g.run++
+		g.e.later.timers = append(g.e.later.timers, g.timer)
+		g.e.later.any = true
+		g.timer = nil
+	}
+	if g.x != nil {
+		found := false
+		g.x.each(func(other *origin) { found = found || other == o })
+		if found {
+			g.e.settleLocked(o)
+		}
+	}
+}
+
+var errCanceled = &cancelError{err: context.Canceled}

@@ -1,0 +1,124 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// A callContext is the context of one call of a stage's function. What it says
+// is what the context of the executor's task says, under it, and on top of that
+// it has the item and an end of its own: many items may be carried by one task.
+//
+// As with an attempt of the root package, a real context is only made when
+// somebody asks for Done. Making it and ending the call meet as in Dekker's
+// algorithm: real makes it visible and then looks at ended; end does it the
+// other way round.
+type callContext struct {
+	task    context.Context // of the executor's task
+	it      *item
+	attempt int32
+	ended   atomic.Pointer[error] // the cause, once it has ended
+	made    atomic.Pointer[realContext]
+}
+
+type realContext struct {
+	context.Context
+	cancel context.CancelCauseFunc
+}
+
+type (
+	itemKey    struct{}            // its value: the innermost *callContext
+	ownItemKey struct{ e *engine } // the same of that run
+)
+
+var callOver error = sentinel("the call of the stage's function is over")
+
+// end ends the context with the cause, unless it has ended.
+func (c *callContext) end(cause *error) {
+	c.ended.CompareAndSwap(nil, cause)
+	if r := c.made.Load(); r != nil {
+		r.cancel(*c.ended.Load())
+	}
+}
+
+// real returns the cancelable context, which it makes the first time.
+func (c *callContext) real() *realContext {
+	if r := c.made.Load(); r != nil {
+		return r
+	}
+	ctx, cancel := context.WithCancelCause(c.task)
+	r := &realContext{ctx, cancel}
+	if !c.made.CompareAndSwap(nil, r) {
+		cancel(nil)
+		return c.made.Load()
+	}
+	if cause := c.ended.Load(); cause != nil {
+		cancel(*cause)
+	}
+	return r
+}
+
+// Deadline implements [context.Context].
+func (c *callContext) Deadline() (time.Time, bool) { return c.task.Deadline() }
+
+// Done implements [context.Context].
+func (c *callContext) Done() <-chan struct{} { return c.real().Done() }
+
+// Err implements [context.Context].
+func (c *callContext) Err() error {
+	if r := c.made.Load(); r != nil {
+		return r.Err()
+	}
+	if c.hasEnded() {
+		return c.real().Err() // which keeps the answer the same from now on
+	}
+	return nil
+}
+
+// hasEnded reports whether the real context, made now, would be canceled.
+func (c *callContext) hasEnded() bool { return c.ended.Load() != nil || c.task.Err() != nil }
+
+// Value implements [context.Context]. The item's own values come first. Keys
+// of package context go to the real context once there is one, so that what is
+// derived from this one registers there.
+func (c *callContext) Value(key any) any {
+	switch k := key.(type) {
+	case itemKey:
+		return c
+	case ownItemKey:
+		if k.e == c.it.e {
+			return c
+		}
+	}
+	if x := c.it.x; x != nil && x.values != nil {
+		if v := x.values.Value(key); v != nil {
+			return v
+		}
+	}
+	if c.made.Load() != nil || c.hasEnded() {
+		return c.real().Value(key)
+	}
+	return c.task.Value(key)
+}
+
+// String describes the context for humans.
+func (c *callContext) String() string {
+	parent := fmt.Sprintf("%T", c.task)
+	if s, ok := c.task.(fmt.Stringer); ok {
+		parent = s.String()
+	}
+	return fmt.Sprintf("%s.WithItem(%d)", parent, c.it.id)
+}
+
+// ItemFrom returns the item that a stage's function was called for with ctx, or
+// one that ctx is derived from; false when there is none. It does not block.
+func ItemFrom(ctx context.Context) (Item, bool) {
+	must(ctx != nil, "ItemFrom(nil): the context must not be nil")
+	c, ok := ctx.Value(itemKey{}).(*callContext)
+	if !ok {
+		return Item{}, false
+	}
+	return c.it.identity(), true
+}

@@ -1,0 +1,263 @@
+package pipeline
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/antflow/antflow"
+)
+
+// An engine is one run of a plan, without its types.
+//
+// mu guards all of it but what is said otherwise, and all of item, pool and
+// gather. Under it nothing of the user's is called and no other lock is taken:
+// what has to happen is noted in later, and unlock does it. It is always
+// released by unlock.
+type engine struct {
+	plan    *plan
+	ex      *antflow.Executor
+	ctx     context.Context // of the run; carriers and tasks are under it
+	cancel  context.CancelCauseFunc
+	epoch   time.Time
+	ordered bool
+	loop    bool // a consumer takes the results; else they settle futures
+	exact   bool // every visit is timed
+	conf    settings
+	settle  func(o *origin) // settles the future of an origin, outside mu
+
+	yielded atomic.Int64 // results that the consumer is done with, to be counted
+	hungry  atomic.Bool  // somebody waits for that
+
+	mu      sync.Mutex
+	pools   []*pool   // upstream first
+	gathers []*gather // likewise
+	cursors []*item   // for each point of order the first item that may come to it
+	head    *item     // all items, in order
+	tail    *item
+	nextID  uint64
+	live    int   // items
+	roots   int   // of them, inputs
+	made    []int // of them, those that a site made of others
+	ready   int   // items in phaseReady that wait for a carrier
+	crew    crew
+	feeders []*feeder // wait for room in the window, first come, first served
+	stalled []*stall  // calls and items that wait to emit
+	unsent  []*item   // to be submitted as tasks, once there is a keeper
+	free    *bundle   // to be used again
+	out     queue     // results for the consumer
+	news    chan struct{}
+	waits   bool    // the consumer waits for news
+	starved *feeder // the source waits for room
+	inlet   *pool   // where its last input went
+	fault   *fault  // how it ended, if it did not return
+	left    bool    // the consumer has gone
+	closed  bool    // no input comes any more
+	failure error   // why the run stopped before its end
+	over    bool
+	done    chan struct{} // closed when it is over
+	later   later
+}
+
+// later is what has to be done once mu is released.
+type later struct {
+	any     bool
+	carry   int // carriers to submit
+	keep    bool
+	tasks   []*item
+	routes  []*item
+	ends    []*callContext
+	cancels []antflow.Waitable
+	settles []*origin
+	signals []chan struct{}
+	timers  []*time.Timer
+	cause   error // of the end of the whole run
+	over    bool
+}
+
+// A pool is the workers of one stage in one run.
+type pool struct {
+	e      *engine
+	def    *stageDef
+	index  int
+	tasks  bool // each call is a task of the executor
+	opts   antflow.TaskOption
+	prio   int // of the options
+	limit  int
+	buffer int // -1: as many as limit
+
+	waiting queue // for a worker
+	ready   queue // have one, wait for a carrier
+	blocked queue // wait for room here
+	pending int   // wait for a worker as tasks of the executor
+	running int   // workers in use: by calls, and by items that are ready
+	held    int   // workers in use by items that have no room downstream
+	delayed int   // items between two attempts
+	claims  []*claim
+
+	figures figures
+}
+
+// A claim is a wait for a worker of a pool that an item does not make in one of
+// its queues: the executor makes it for the next of its tasks, or a call that
+// lent its worker.
+type claim struct{ granted chan struct{} }
+
+func (p *pool) idle() int { return max(p.limit-p.running-p.held, 0) }
+
+func (p *pool) room() int {
+	if p.buffer >= 0 {
+		return p.buffer
+	}
+	return max(defaultBuffer, p.limit)
+}
+
+func (p *pool) hasRoom() bool { return p.waiting.n+p.pending < p.room()+p.idle() }
+
+// isLow reports whether the source should bring more for the pool. That it
+// should not be woken for each single item is why this is not hasRoom.
+func (p *pool) isLow() bool { return p.waiting.n+p.pending <= p.room()/2 }
+
+// A feeder waits until its input may come, or has got in.
+type feeder struct{ wake chan struct{} }
+
+// A stall is an item that may not emit at the moment: a call of a FlatMap,
+// which is told, or an item that the engine makes into parts.
+type stall struct {
+	it   *item
+	wake chan struct{}
+}
+
+// wantsLocked reports whether the source may, and should, go on.
+func (e *engine) wantsLocked() bool {
+	return e.roots < e.conf.window && (e.inlet == nil || e.inlet.isLow())
+}
+
+// feedLocked wakes the source, if it sleeps and should go on.
+func (e *engine) feedLocked() {
+	if f := e.starved; f != nil && e.wantsLocked() {
+		e.starved = nil
+		e.signalLocked(f.wake)
+	}
+}
+
+func (e *engine) now() int64 { return int64(time.Since(e.epoch)) }
+
+func (e *engine) signalLocked(c chan struct{}) {
+	e.later.signals = append(e.later.signals, c)
+	e.later.any = true
+}
+
+// unlock releases mu and then does what was noted under it.
+func (e *engine) unlock() {
+	for {
+		for e.live == 0 && !e.over && e.restLocked() {
+		}
+		e.staffLocked()
+		if !e.later.any {
+			e.mu.Unlock()
+			return
+		}
+		l := e.later
+		e.later = later{}
+		e.mu.Unlock()
+		for _, t := range l.timers {
+			t.Stop()
+		}
+		for _, c := range l.signals {
+			select {
+			case c <- struct{}{}: // a capacity of 1, and one signal is enough
+			default:
+			}
+		}
+		if l.cause != nil {
+			e.cancel(l.cause)
+		}
+		for _, c := range l.ends {
+			c.end(c.it.x.canceled.reason())
+		}
+		for _, f := range l.cancels {
+			f.Cancel()
+		}
+		for _, o := range l.settles {
+			e.settle(o)
+		}
+		if l.over {
+			close(e.done)
+		}
+		if l.keep {
+			go e.keep()
+		}
+		for range l.carry {
+			e.submitCarrier()
+		}
+		for _, it := range l.tasks {
+			e.submitTask(it)
+		}
+		if len(l.routes) == 0 {
+			return
+		}
+		for _, it := range l.routes {
+			it.x.target = e.resolve(it, int(it.site))
+		}
+		e.mu.Lock()
+		for _, it := range l.routes {
+			e.routedLocked(it, it.x.target, 0)
+		}
+	}
+}
+
+// routedLocked lets an item arrive, that until now was being routed or made,
+// and tells who waits for that.
+func (e *engine) routedLocked(it *item, to int, now int64) {
+	if a := e.enterLocked(it, to, now); a != arrivedNot {
+		e.carryLocked(it, a)
+		e.admittedLocked(it)
+	}
+}
+
+// enterLocked lets an item arrive that was routed or made outside of the lock.
+func (e *engine) enterLocked(it *item, to int, now int64) arrival {
+	if c := it.canceledBy(); c != nil {
+		return e.canceledLocked(it, c)
+	}
+	if it.err != nil {
+		return e.failLocked(it, it.err)
+	}
+	return e.arriveLocked(it, to, now)
+}
+
+// restLocked is called when there is no item. What was gathered goes on once no
+// more can come, and it reports whether something did; when nothing is left
+// either, the run is over.
+func (e *engine) restLocked() bool {
+	if !e.closed {
+		return false
+	}
+	for _, g := range e.gathers {
+		if e.failure == nil && g.dueLocked() {
+			g.flushLocked()
+			return true
+		}
+	}
+	e.over = true
+	e.later.over, e.later.any = true, true
+	e.tellLocked()
+	return false
+}
+
+// tellLocked tells the consumer that there is news.
+func (e *engine) tellLocked() {
+	if e.waits {
+		e.waits = false
+		e.signalLocked(e.news)
+	}
+}
+
+// countLocked takes the results off the count that the consumer is done with.
+func (e *engine) countLocked() {
+	if n := e.yielded.Swap(0); n != 0 {
+		e.wentLocked(int(n))
+	}
+}

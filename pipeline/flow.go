@@ -1,0 +1,511 @@
+package pipeline
+
+// arrival is what becomes of an item that comes to a site.
+type arrival uint8
+
+const (
+	arrivedIn    arrival = iota // it waits there, or has left for good
+	arrivedReady                // it has a worker; the caller has it carried on
+	arrivedNot                  // it is blocked; admittedLocked will be called
+)
+
+// arriveLocked brings an item to a site.
+func (e *engine) arriveLocked(it *item, to int, now int64) arrival {
+	s := &e.plan.sites[to]
+	it.site = int32(to)
+	if e.ordered {
+		e.narrowLocked(it, s.reach)
+	}
+	switch s.kind {
+	case siteEnd:
+		e.endLocked(it)
+		return arrivedIn
+	case siteRoute:
+		it.phase = phaseNew
+		e.later.routes = append(e.later.routes, it)
+		e.later.any = true
+		it.more()
+		return arrivedNot
+	case siteTee, siteUnbatch:
+		x := it.more()
+		x.emitted, x.parts = 0, len(s.branches)
+		if s.kind == siteUnbatch {
+			x.parts = s.unbatch.count(it.cell(to))
+		}
+		it.phase = phaseEmitting
+		if e.emitLocked(it) || x.stalled {
+			return arrivedIn
+		}
+		return arrivedNot
+	}
+	if e.ordered && s.point >= 0 {
+		e.holdLocked(it, s.point)
+		return arrivedIn
+	}
+	if s.kind == siteBatch {
+		return e.gathers[s.gather].arriveLocked(it)
+	}
+	return e.pools[s.pool].arriveLocked(it, now)
+}
+
+// arriveLocked lets an item wait for a worker of the pool, or for room to do
+// so.
+func (p *pool) arriveLocked(it *item, now int64) arrival {
+	if p.hasRoom() {
+		return p.takeInLocked(it, now)
+	}
+	it.phase = phaseBlocked
+	p.blocked.push(it)
+	return arrivedNot
+}
+
+// takeInLocked counts an item in and gives it a worker, or lets it wait for
+// one.
+func (p *pool) takeInLocked(it *item, now int64) arrival {
+	e := p.e
+	if it.timed = e.exact || p.figures.samples(); it.timed {
+		if now == 0 {
+			now = e.now()
+		}
+		it.since = now
+	}
+	p.figures.entered++
+	if p.tasks {
+		it.phase = phaseWaiting
+		p.pending++
+		it.more()
+		e.later.tasks = append(e.later.tasks, it)
+		e.later.any = true
+		return arrivedIn
+	}
+	if p.waiting.n == 0 && len(p.claims) == 0 && p.idle() > 0 {
+		p.running++
+		it.phase = phaseReady
+		return arrivedReady
+	}
+	it.phase = phaseWaiting
+	p.waiting.push(it)
+	return arrivedIn
+}
+
+// carryLocked has an item carried that has just arrived, if it is ready.
+func (e *engine) carryLocked(it *item, a arrival) {
+	if a == arrivedReady {
+		e.pools[e.plan.sites[it.site].pool].ready.push(it)
+		e.ready++
+	}
+}
+
+// servedLocked gives what is free of the pool to those who wait: workers to
+// claims first, which are of items that had one before, and room to those who
+// are blocked.
+func (p *pool) serveLocked() {
+	e := p.e
+	for p.idle() > 0 {
+		if len(p.claims) > 0 {
+			c := p.claims[0]
+			p.claims[0] = nil
+			p.claims = p.claims[1:]
+			p.running++
+			e.signalLocked(c.granted)
+			continue
+		}
+		it := p.waiting.pop()
+		if it == nil {
+			break
+		}
+		p.running++
+		it.phase = phaseReady
+		e.carryLocked(it, arrivedReady)
+	}
+	for p.blocked.n > 0 && p.hasRoom() {
+		it := p.blocked.pop()
+		e.carryLocked(it, p.takeInLocked(it, 0))
+		e.admittedLocked(it)
+	}
+	if p == e.inlet {
+		e.feedLocked()
+	}
+}
+
+// admittedLocked is called when an item has got in where arriveLocked said that
+// it had not, or when it has left instead.
+func (e *engine) admittedLocked(it *item) {
+	if p := it.holder; p != nil {
+		it.holder = nil
+		p.held--
+		p.serveLocked()
+	}
+	x := it.x
+	if x == nil {
+		return
+	}
+	if f := x.feeder; f != nil {
+		x.feeder = nil
+		e.signalLocked(f.wake)
+	}
+	if parent := x.emitter; parent != nil {
+		x.emitter = nil
+		if parent.phase == phaseEmitting && e.emitLocked(parent) {
+			e.admittedLocked(parent)
+		}
+	}
+	if g := x.batch; g != nil {
+		x.batch = nil
+		g.clearedLocked()
+	}
+}
+
+// failLocked sends an item to the end with an error, wherever it was.
+func (e *engine) failLocked(it *item, err error) arrival {
+	it.err = err
+	return e.arriveLocked(it, 0, 0)
+}
+
+// endLocked takes an item that has come to the end, with its result or with
+// its error.
+func (e *engine) endLocked(it *item) {
+	if !e.loop {
+		e.partLocked(it)
+		e.removeLocked(it)
+		return
+	}
+	if e.failure != nil {
+		e.removeLocked(it)
+		return
+	}
+	if e.ordered {
+		e.holdLocked(it, 0)
+		return
+	}
+	e.outLocked(it)
+}
+
+// holdLocked lets an item wait for its turn at a point of order, if that isn't
+// now. It keeps no worker meanwhile: those before it may need one.
+func (e *engine) holdLocked(it *item, point int) {
+	it.phase, it.held = phaseHeld, int8(point)
+	if e.cursors[point] == it {
+		e.advanceLocked(point)
+	}
+}
+
+// outLocked hands an item to the consumer.
+func (e *engine) outLocked(it *item) {
+	it.phase = phaseOut
+	prio := it.prio
+	it.prio = 0 // first come, first served
+	e.out.push(it)
+	it.prio = prio
+	e.tellLocked()
+}
+
+// addLocked lets a new item of a site come in before another one, or last.
+func (e *engine) addLocked(it *item, before *item, site int) {
+	e.live++
+	it.next = before
+	if before == nil {
+		it.prev, e.tail = e.tail, it
+	} else {
+		it.prev, before.prev = before.prev, it
+	}
+	if it.prev == nil {
+		e.head = it
+	} else {
+		it.prev.next = it
+	}
+	if it.made < 0 {
+		e.roots++
+	} else {
+		e.made[it.made]++
+	}
+	if !e.ordered {
+		return
+	}
+	it.reach = e.plan.sites[site].reach
+	for p := range e.cursors {
+		// The first that may come there stays the first, if it is before
+		// the new one; if it isn't, it is the one behind.
+		if it.reach&(1<<p) != 0 && e.cursors[p] == before {
+			e.cursors[p] = it
+		}
+	}
+}
+
+// removeLocked takes an item out of the run. Its origin has been told.
+func (e *engine) removeLocked(it *item) {
+	e.unlinkLocked(it)
+	e.wentAsLocked(it.made)
+}
+
+// unlinkLocked takes an item out without making room for another one.
+func (e *engine) unlinkLocked(it *item) {
+	if e.ordered {
+		e.narrowLocked(it, 0)
+	}
+	it.phase = phaseGone
+	e.live--
+	if it.prev == nil {
+		e.head = it.next
+	} else {
+		it.prev.next = it.next
+	}
+	if it.next == nil {
+		e.tail = it.prev
+	} else {
+		it.next.prev = it.prev
+	}
+	it.prev, it.next = nil, nil
+	e.recycleLocked(it)
+}
+
+// wentAsLocked makes room for another item that comes from where one that has
+// left came from.
+func (e *engine) wentAsLocked(made int32) {
+	if made < 0 {
+		e.wentLocked(1)
+		return
+	}
+	e.made[made]--
+	if g := e.plan.sites[made].gather; g >= 0 {
+		e.gathers[g].clearedLocked()
+	}
+	e.wakeStalledLocked()
+}
+
+// wentLocked makes room for n inputs.
+func (e *engine) wentLocked(n int) {
+	e.roots -= n
+	e.feedLocked()
+	for len(e.feeders) > 0 && e.roots < e.conf.window {
+		f := e.feeders[0]
+		e.feeders[0] = nil
+		e.feeders = e.feeders[1:]
+		e.roots++ // kept for it
+		e.signalLocked(f.wake)
+	}
+	e.wakeStalledLocked()
+}
+
+// recycleLocked keeps the cells of an item for others. They are blank: who
+// takes a value out of a cell clears it.
+func (e *engine) recycleLocked(it *item) {
+	if b := it.cells; b != nil {
+		it.cells = nil
+		b.next = e.free
+		e.free = b
+	}
+}
+
+// bundleLocked returns blank cells.
+func (e *engine) bundleLocked() *bundle {
+	if b := e.free; b != nil {
+		e.free, b.next = b.next, nil
+		return b
+	}
+	return &bundle{cells: make([]any, len(e.plan.sites))}
+}
+
+// narrowLocked notes that an item can't come to some of the points of order any
+// more.
+func (e *engine) narrowLocked(it *item, reach uint64) {
+	lost := it.reach &^ reach
+	it.reach &= reach
+	if lost == 0 {
+		return
+	}
+	for p := range e.cursors {
+		if lost&(1<<p) != 0 && e.cursors[p] == it {
+			e.advanceLocked(p)
+		}
+	}
+}
+
+// advanceLocked moves the cursor of a point to the first item that may come to
+// it, and lets pass those that wait there for their turn.
+func (e *engine) advanceLocked(p int) {
+	s := &e.plan.sites[e.plan.points[p]]
+	for {
+		it := e.cursors[p]
+		if it == nil {
+			return
+		}
+		if it.reach&(1<<p) != 0 {
+			if it.held != int8(p) || !e.mayPassLocked(s) {
+				return
+			}
+			it.held = -1
+			it.reach &^= 1 << p
+			e.cursors[p] = it.next
+			switch {
+			case p == 0:
+				e.outLocked(it)
+			case s.kind == siteBatch:
+				e.carryLocked(it, e.gathers[s.gather].arriveLocked(it))
+			default:
+				e.carryLocked(it, e.pools[s.pool].arriveLocked(it, 0))
+			}
+			continue
+		}
+		e.cursors[p] = it.next
+	}
+}
+
+// mayPassLocked reports whether a site takes an item whose turn it is.
+func (e *engine) mayPassLocked(s *site) bool {
+	return s.kind != siteBatch || e.gathers[s.gather].open()
+}
+
+// resolve follows the routes from a site on and returns the site where the item
+// goes. It calls the user's predicates, so it is called without the lock, by
+// who the item belongs to. A failure is noted in it.
+func (e *engine) resolve(it *item, to int) (site int) {
+	if e.plan.sites[to].kind != siteRoute {
+		return to
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			it.err = &ItemError{Item: it.identity(), Err: panicError(v)}
+		}
+	}()
+	for {
+		s := &e.plan.sites[to]
+		if s.kind != siteRoute {
+			return to
+		}
+		i := s.pick(it.cell(to))
+		if i < 0 {
+			it.err = &ItemError{Item: it.identity(), Err: ErrNoRoute}
+			return to
+		}
+		if s.branches[i] != to {
+			it.move(to, s.branches[i])
+		}
+		to = s.branches[i]
+	}
+}
+
+// mayEmitLocked reports whether an item may be made into one more part. There
+// are at most as many parts of one site as the window has room for; but the
+// first of all items may always have one, since the others may wait for it.
+func (e *engine) mayEmitLocked(it *item) bool {
+	return e.made[it.site] < e.conf.window || e.ordered && e.head == it
+}
+
+// wakeStalledLocked lets those go on that may emit now.
+func (e *engine) wakeStalledLocked() {
+	if len(e.stalled) == 0 {
+		return
+	}
+	stalled := e.stalled
+	e.stalled = nil
+	for _, s := range stalled {
+		switch {
+		case s.it.phase == phaseGone:
+		case e.failure == nil && (s.it.x == nil || s.it.x.canceled == nil) && !e.mayEmitLocked(s.it):
+			e.stalled = append(e.stalled, s)
+		case s.wake != nil:
+			e.signalLocked(s.wake)
+		case e.emitLocked(s.it):
+			e.admittedLocked(s.it)
+		}
+	}
+}
+
+// emitLocked makes parts of an item for as long as there is room for them, and
+// reports whether that was all of it. If not it is called again.
+func (e *engine) emitLocked(it *item) bool {
+	x := it.x
+	s := &e.plan.sites[it.site]
+	for ; x.emitted < x.parts && x.canceled == nil && e.failure == nil; x.emitted++ {
+		if x.stalled = !e.mayEmitLocked(it); x.stalled {
+			e.stalled = append(e.stalled, &stall{it: it})
+			if p := it.holder; p != nil { // what waits for its worker may be before it
+				it.holder = nil
+				p.held--
+				p.serveLocked()
+			}
+			return false
+		}
+		var from *member
+		if s.kind == siteUnbatch && x.oneForOne && len(x.members) == x.parts {
+			from = &x.members[x.emitted]
+		}
+		part := e.partOfLocked(it, from)
+		to := s.next
+		if s.kind == siteTee {
+			to = s.branches[x.emitted]
+			s.cells.copy(part.cell(to), it.cell(int(it.site)))
+		} else {
+			s.unbatch.part(it.cell(int(it.site)), x.emitted, part.cell(to))
+		}
+		e.addLocked(part, it, to)
+		if a := e.arriveLocked(part, to, 0); a != arrivedNot {
+			e.carryLocked(part, a)
+			continue
+		}
+		x.emitted++
+		part.more().emitter = it
+		return false
+	}
+	e.goneLocked(it)
+	return true
+}
+
+// partOfLocked returns a new item that is made of another one, or that is a
+// member of it again. It is not in the run yet.
+func (e *engine) partOfLocked(it *item, from *member) *item {
+	s := &e.plan.sites[it.site]
+	part := e.makeItem(s.depth)
+	part.id, part.prio, part.made = it.id, it.prio, it.site
+	part.cells = e.bundleLocked()
+	x := it.x
+	if from != nil {
+		part.id, x = from.id, from.x
+	}
+	if x != nil {
+		part.x = &extra{key: x.key, values: x.values, origin: x.origin, members: x.members, oneForOne: from != nil && x.oneForOne}
+		e.refLocked(part.x)
+	}
+	return part
+}
+
+// clearLocked clears the value that an item has at its site.
+func (e *engine) clearLocked(it *item) {
+	if it.cells == nil {
+		return
+	}
+	if c := it.cells.cells[it.site]; c != nil {
+		e.plan.sites[it.site].cells.clear(c)
+	}
+}
+
+// goneLocked takes an item out that came to nothing, or whose parts go on.
+func (e *engine) goneLocked(it *item) {
+	e.clearLocked(it)
+	e.partLocked(it)
+	e.removeLocked(it)
+}
+
+// stopLocked ends the run before its time, for the cause.
+func (e *engine) stopLocked(cause error, ctxErr error) {
+	if e.failure != nil || e.over {
+		return
+	}
+	e.failure = cause
+	e.closeLocked()
+	e.later.cause, e.later.any = cause, true
+	c := &cancelError{err: ctxErr, cause: cause}
+	items := make([]*item, 0, e.live)
+	for it := e.head; it != nil; it = it.next {
+		items = append(items, it)
+	}
+	for _, it := range items {
+		e.cancelLocked(it, c)
+	}
+	for _, g := range e.gathers {
+		g.dropLocked(c)
+	}
+	e.wakeStalledLocked()
+	e.tellLocked()
+}

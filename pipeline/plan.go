@@ -1,0 +1,215 @@
+package pipeline
+
+import (
+	"math"
+	"slices"
+	"strings"
+)
+
+// A plan is a pipeline laid out: sites, each of which knows where its items go
+// next. Site 0 is the end. It is read-only, and all runs share it.
+type plan struct {
+	sites []site
+	entry int
+
+	pools   []*stageDef // each stage once, upstream first
+	poolOf  map[*stageDef]int
+	gathers []int // the sites that gather, upstream first
+	points  []int // the sites whose items have to come in order, the end first
+}
+
+type siteKind uint8
+
+const (
+	siteEnd     siteKind = iota
+	siteStage            // an item waits for a worker of a stage
+	siteRoute            // it goes to the branch that its predicates choose
+	siteTee              // a copy of it goes to each branch
+	siteUnbatch          // its elements go on
+	siteBatch            // it goes on with others
+)
+
+// A site is a place in a plan, and what happens to an item there. Two sites of
+// one stage share its workers.
+type site struct {
+	kind     siteKind
+	cells    cells // of the item's value on arrival
+	next     int
+	branches []int
+
+	def     *stageDef // of a stage
+	pool    int
+	pick    func(cell any) int // of a route: the branch, or -1
+	unbatch *unbatchDef
+	batch   *batchDef
+
+	gather int // index among plan.gathers, or -1
+	point  int // index among plan.points, or -1
+	depth  int // most stages that an item visits from here on
+	reach  uint64
+}
+
+// cells makes and copies the places that values of one type are kept in, for
+// those who don't know the type. A cell is a pointer.
+type cells struct {
+	make  func() any
+	clear func(cell any)
+	copy  func(to, from any)
+}
+
+func cellsOf[T any]() cells {
+	return cells{
+		make: func() any { return new(T) },
+		clear: func(cell any) {
+			var none T
+			*cell.(*T) = none
+		},
+		copy: func(to, from any) { *to.(*T) = *from.(*T) },
+	}
+}
+
+// A builder lays out a plan, back to front.
+type builder struct{ sites []site }
+
+func (b *builder) add(s site) int {
+	s.gather, s.point = -1, -1
+	if s.kind != siteEnd {
+		for _, next := range s.nexts() {
+			s.depth = max(s.depth, b.sites[next].depth)
+		}
+	}
+	if s.kind == siteStage {
+		s.depth++
+	}
+	b.sites = append(b.sites, s)
+	return len(b.sites) - 1
+}
+
+// nexts are the sites that an item may come to from s.
+func (s *site) nexts() []int {
+	switch {
+	case s.kind == siteEnd:
+		return nil
+	case s.branches != nil:
+		return s.branches
+	}
+	return []int{s.next}
+}
+
+// gathers reports whether several items become one at s.
+func (s *site) gathers() bool {
+	return s.kind == siteBatch || s.kind == siteStage && s.def.kind == stageFold
+}
+
+func lay(n node, out cells) *plan {
+	b := &builder{}
+	b.add(site{kind: siteEnd, cells: out})
+	p := &plan{entry: n.lay(b, 0), poolOf: make(map[*stageDef]int)}
+	p.sites = b.sites
+	p.order()
+	p.number()
+	return p
+}
+
+// order sorts the stages, those upstream first, and refuses names that are
+// there twice and stages that come after themselves: with a bounded hand-over
+// they could wait for one another.
+func (p *plan) order() {
+	names := make(map[string]*stageDef)
+	after := make(map[*stageDef][]*stageDef)
+	var defs []*stageDef // in the order of the sites
+	for i := len(p.sites) - 1; i >= 0; i-- {
+		s := &p.sites[i]
+		if s.kind != siteStage {
+			continue
+		}
+		if known := names[s.def.name]; known == nil {
+			names[s.def.name] = s.def
+			defs = append(defs, s.def)
+		} else {
+			must(known == s.def, "two stages are named %q", s.def.name)
+		}
+		after[s.def] = p.stagesAt(s.next, after[s.def])
+	}
+	const open, done = 1, 2
+	state := make(map[*stageDef]int)
+	var path []string
+	var visit func(d *stageDef)
+	visit = func(d *stageDef) {
+		path = append(path, d.name)
+		from := slices.Index(path, d.name)
+		must(state[d] != open, "the stage %q comes after itself: %s", d.name, strings.Join(path[from:], " → "))
+		if state[d] == 0 {
+			state[d] = open
+			// The last ones first, so that they come last in what is reversed.
+			for _, next := range slices.Backward(after[d]) {
+				visit(next)
+			}
+			state[d] = done
+			p.pools = append(p.pools, d)
+		}
+		path = path[:len(path)-1]
+	}
+	for _, d := range slices.Backward(defs) {
+		visit(d)
+	}
+	slices.Reverse(p.pools)
+	for i, d := range p.pools {
+		p.poolOf[d] = i
+	}
+}
+
+// stagesAt adds the stages that come first from the site id on.
+func (p *plan) stagesAt(id int, found []*stageDef) []*stageDef {
+	s := &p.sites[id]
+	if s.kind == siteStage {
+		if !slices.Contains(found, s.def) {
+			found = append(found, s.def)
+		}
+		return found
+	}
+	for _, next := range s.nexts() {
+		found = p.stagesAt(next, found)
+	}
+	return found
+}
+
+// number tells the sites where their stage, their gathering and their point of
+// order are. Sites are laid back to front, so the last ones are upstream.
+func (p *plan) number() {
+	p.points = []int{0}
+	p.sites[0].point = 0
+	p.sites[0].reach = 1
+	for i := 1; i < len(p.sites); i++ {
+		s := &p.sites[i]
+		if s.kind == siteStage {
+			s.pool = p.poolOf[s.def]
+		}
+		for _, next := range s.nexts() {
+			s.reach |= p.sites[next].reach
+		}
+		if s.gathers() {
+			s.point = len(p.points)
+			p.points = append(p.points, i)
+			must(s.point < 64, "more than 63 batches and reductions in one pipeline")
+			s.reach |= 1 << s.point
+		}
+	}
+	for i := len(p.sites) - 1; i > 0; i-- {
+		if s := &p.sites[i]; s.gathers() {
+			s.gather = len(p.gathers)
+			p.gathers = append(p.gathers, i)
+		}
+	}
+}
+
+// workers is the sum of all stages' workers.
+func (p *plan) workers() int {
+	sum := 0
+	for _, d := range p.pools {
+		if sum += d.most(); sum < 0 {
+			return math.MaxInt
+		}
+	}
+	return max(sum, 1)
+}

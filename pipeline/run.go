@@ -1,0 +1,301 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/antflow/antflow"
+)
+
+// newEngine prepares a run.
+func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings) *engine {
+	e := &engine{plan: p, ex: ex, conf: conf, epoch: time.Now()}
+	e.ctx, e.cancel = context.WithCancelCause(ctx)
+	e.news = make(chan struct{}, 1)
+	e.done = make(chan struct{})
+	e.made = make([]int, len(p.sites))
+	e.cursors = make([]*item, len(p.points))
+	e.pools = make([]*pool, len(p.pools))
+	for i, d := range p.pools {
+		q := &pool{e: e, def: d, index: i, limit: d.workers, buffer: d.buffer}
+		if s, tasks := d.needsTasks(ex); tasks {
+			q.tasks = true
+			q.prio = s.Priority
+			q.opts = q.taskOptions(s)
+		}
+		e.pools[i] = q
+	}
+	e.gathers = make([]*gather, len(p.gathers))
+	for i, site := range p.gathers {
+		s := &p.sites[site]
+		g := &gather{e: e, site: site, order: s.point, def: s.batch}
+		if s.kind == siteBatch {
+			g.batch = s.batch.make()
+		} else {
+			g.fold = s.def.fold()
+		}
+		e.gathers[i] = g
+	}
+	return e
+}
+
+// newItemLocked returns an item for an input that is in the run by this. Its
+// value is to be put into its cell, and then it is to arrive.
+func (e *engine) inputLocked(it *item) {
+	it.id = e.nextID
+	e.nextID++
+	it.made = -1
+	it.cells = e.bundleLocked()
+	it.site = int32(e.plan.entry)
+	e.addLocked(it, nil, e.plan.entry)
+}
+
+// A Run is one run of a pipeline that inputs are fed to one by one. Make it
+// with [Pipeline.Start]; all methods are safe for concurrent use.
+type Run[In, Out any] struct {
+	e      *engine
+	parent context.Context
+	labels labels[In]
+	watch  func() bool
+}
+
+// Start begins a run that is fed by [Run.Feed], and has to be ended by
+// [Run.Close] or [Run.Stop]. It does not block, and starts nothing: without
+// items a run has no goroutine. The run ends before its time when ctx does, or
+// when the executor is shut down with a cancellation; then what is left of it
+// is canceled. The stages' functions get contexts with ctx's values. A nil ctx,
+// ex or option panics.
+func (p Pipeline[In, Out]) Start(ctx context.Context, ex *antflow.Executor, opts ...RunOption) *Run[In, Out] {
+	p.part("Start")
+	must(ctx != nil, "Start: the context must not be nil")
+	conf := p.plan.settingsOf("Start", ex, opts)
+	r := &Run[In, Out]{parent: ctx, labels: labelsOf[In]("Start", &conf)}
+	e := newEngine(ctx, ex, p.plan, conf)
+	e.exact = true
+	e.settle = settleWith[Out]
+	r.e = e
+	r.watch = context.AfterFunc(ctx, func() { e.stop(ctx) })
+	return r
+}
+
+// settleWith settles the future of an origin.
+func settleWith[Out any](o *origin) {
+	if o.release != nil {
+		o.release()
+	}
+	p := o.promise.(*antflow.Promise[Out])
+	switch {
+	case len(o.errs) == 1:
+		p.SetError(o.errs[0])
+	case len(o.errs) > 1:
+		p.SetError(errors.Join(o.errs...))
+	case o.out != nil:
+		p.SetResult(*o.out.(*Out))
+	case o.canceled != nil:
+		p.SetError(o.canceled)
+	default:
+		p.SetError(ErrSkipped)
+	}
+}
+
+// Feed gives an input to the run and returns the future of its result. It
+// blocks while the run has no room for it: while [Window] inputs are in it, or
+// the first stage's [Buffer] is full. A Feed with the context of one of the
+// run's own items doesn't block, since that item could be what it waits for;
+// and it is taken after [Run.Close], too.
+//
+// ctx governs the item: when it ends, the item is canceled wherever it is, and
+// the stages' functions get ctx's values. The future settles when the item has
+// left the pipeline: with its result, with an [*ItemError] that names the stage
+// where it failed, with an error that Is [antflow.ErrCanceled], with
+// [ErrSkipped] when nothing came of it, or with [ErrClosed]. The members of a
+// batch share the result; when an item has become several ones, the result is
+// that of the first to finish, and an error has the errors of all. Its Cancel
+// cancels the item. A nil ctx and a nil option panic.
+func (r *Run[In, Out]) Feed(ctx context.Context, x In, opts ...FeedOption) *antflow.Future[Out] {
+	must(r != nil, "Feed: the run is nil")
+	must(ctx != nil, "Feed: the context must not be nil")
+	e := r.e
+	it := e.makeItem(e.plan.sites[e.plan.entry].depth)
+	r.labels.label(it, x)
+	given := fed{prio: it.prio}
+	o := &origin{refs: 1}
+	extra := it.more()
+	extra.origin = o
+	if len(opts) > 0 {
+		given.key = extra.key
+		for i, opt := range opts {
+			must(opt != nil, "Feed: nil FeedOption at index %d", i)
+			opt(&given)
+		}
+		extra.key, it.prio = given.key, given.prio
+	}
+	p := antflow.NewPromise[Out]()
+	o.promise = p
+	f := p.Future()
+	if ctx.Err() != nil {
+		p.SetError(canceledBy(ctx))
+		return f
+	}
+	if ctx != r.parent {
+		extra.values = context.WithoutCancel(antflow.WithoutTask(ctx))
+	}
+	p.OnCancel(func() { e.cancelOrigin(o, errCanceled) })
+	r.enter(ctx, it, x)
+	return f
+}
+
+// enter lets an input into the run, when there is room.
+func (r *Run[In, Out]) enter(ctx context.Context, it *item, x In) {
+	e, o := r.e, it.x.origin
+	var own bool
+	if c, ok := ctx.Value(ownItemKey{e}).(*callContext); ok {
+		own = c.ended.Load() == nil
+	}
+	var f *feeder
+	e.mu.Lock()
+	if !own && !e.closed && (len(e.feeders) > 0 || e.roots >= e.conf.window) {
+		f = &feeder{wake: make(chan struct{}, 1)}
+		e.feeders = append(e.feeders, f)
+		e.unlock()
+		f.wait(ctx)
+		e.mu.Lock()
+		if i := slices.Index(e.feeders, f); i >= 0 {
+			e.feeders = slices.Delete(e.feeders, i, i+1)
+		} else {
+			e.wentLocked(1) // the room that was kept for it
+		}
+	}
+	switch {
+	case e.failure != nil:
+		o.canceled = &cancelError{err: context.Canceled, cause: e.failure}
+	case e.closed && !own:
+		o.errs = append(o.errs, ErrClosed)
+	case ctx.Err() != nil:
+		o.canceled = canceledBy(ctx)
+	}
+	if o.canceled != nil || o.errs != nil {
+		if !o.settled {
+			e.settleLocked(o)
+		}
+		e.unlock()
+		return
+	}
+	e.inputLocked(it)
+	*it.cell(int(it.site)).(*In) = x
+	a := e.arriveLocked(it, e.plan.entry, 0)
+	if a != arrivedNot {
+		e.carryLocked(it, a)
+	} else if !own {
+		if f == nil {
+			f = &feeder{wake: make(chan struct{}, 1)}
+		}
+		it.x.feeder = f
+	}
+	e.unlock()
+	if done := ctx.Done(); done != nil && done != r.parent.Done() {
+		stop := context.AfterFunc(ctx, func() { e.cancelOrigin(o, canceledBy(ctx)) })
+		e.mu.Lock()
+		if o.settled {
+			stop()
+		} else {
+			o.release = stop
+		}
+		e.unlock()
+	}
+	if a == arrivedNot && !own {
+		f.wait(ctx)
+	}
+}
+
+// wait blocks until the feeder is told, or ctx ends.
+func (f *feeder) wait(ctx context.Context) {
+	antflow.Blocking(ctx, func() error {
+		select {
+		case <-f.wake:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+}
+
+// Close ends the feeding and waits until everything that was fed has left the
+// pipeline, batches that are not full and reductions included. It returns nil
+// then, also if items failed: that is what their futures tell. If the run ended
+// before its time it returns why: a [*antflow.WaitError] when the context of
+// [Pipeline.Start] ended, the [*ItemError] under [FailFast], [ErrStopped], or
+// an error that Is [antflow.ErrShutdown]. It may be called more than once. The
+// run's own items must not call it, since it waits for them.
+func (r *Run[In, Out]) Close() error { return r.Shutdown(context.Background()) }
+
+// Shutdown is [Run.Close] that stops waiting when ctx ends, with a
+// [*antflow.WaitError]; what runs goes on. It may be called again. Called with
+// a task's context it lends the task's slot while it blocks. A nil ctx panics.
+func (r *Run[In, Out]) Shutdown(ctx context.Context) error {
+	must(r != nil, "Shutdown: the run is nil")
+	must(ctx != nil, "Shutdown(nil): the context must not be nil")
+	e := r.e
+	e.mu.Lock()
+	e.closeLocked()
+	e.unlock()
+	antflow.Blocking(ctx, func() error {
+		select {
+		case <-e.done:
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	select {
+	case <-e.done:
+	default:
+		return waitErr(ctx)
+	}
+	r.watch()
+	e.cancel(ErrClosed)
+	return e.endError(r.parent)
+}
+
+// Stop cancels everything in the run and waits until the functions that are
+// being called have returned. The cause that their contexts have is
+// [ErrStopped]. It may be called at any time, also while a [Run.Close] waits.
+// It returns what [Run.Close] does. The run's own items must not call it.
+func (r *Run[In, Out]) Stop() error {
+	must(r != nil, "Stop: the run is nil")
+	r.e.mu.Lock()
+	r.e.stopLocked(ErrStopped, context.Canceled)
+	r.e.unlock()
+	return r.Close()
+}
+
+// closeLocked ends the feeding.
+func (e *engine) closeLocked() {
+	if e.closed {
+		return
+	}
+	e.closed = true
+	for _, f := range e.feeders {
+		e.signalLocked(f.wake)
+	}
+	if f := e.starved; f != nil {
+		e.starved = nil
+		e.signalLocked(f.wake)
+	}
+}
+
+// endError is why the run ended before its time, or nil.
+func (e *engine) endError(parent context.Context) error {
+	e.mu.Lock()
+	defer e.unlock()
+	var item *ItemError
+	switch {
+	case e.failure == nil:
+		return nil
+	case errors.As(e.failure, &item), e.failure == ErrStopped:
+		return e.failure
+	case parent.Err() != nil:
+		return waitErr(parent)
+	}
+	return e.failure
+}

@@ -1,0 +1,243 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+
+	"github.com/antflow/antflow"
+)
+
+// needsTasks reports whether the calls of a stage need more of the executor
+// than a worker, and what they need.
+func (d *stageDef) needsTasks(ex *antflow.Executor) (antflow.TaskSettings, bool) {
+	opts := append([]antflow.TaskOption{ex.TaskOptions()}, d.opts...)
+	s := antflow.SettingsOf(opts...)
+	return s, s.Retries > 0 || s.Timeout > 0 || s.QueueTimeout > 0 || s.Priority != 0 || s.Semaphore != nil || s.RateLimit != nil
+}
+
+// taskOptions are those of a stage's tasks but for the priority of the item.
+func (p *pool) taskOptions(s antflow.TaskSettings) antflow.TaskOption {
+	opts := append([]antflow.TaskOption{antflow.TaskName(p.def.name)}, p.def.opts...)
+	return antflow.JoinOptions(append(opts, antflow.WithSemaphore(&places{p, s.Semaphore}))...)
+}
+
+// submitTask submits the task that calls the function of an item's stage.
+func (e *engine) submitTask(it *item) {
+	e.mu.Lock()
+	if it.phase != phaseWaiting { // it was canceled
+		e.unlock()
+		return
+	}
+	ctx := e.crew.ctx
+	if ctx == nil {
+		e.unsent = append(e.unsent, it)
+		e.unlock()
+		return
+	}
+	s := &e.plan.sites[it.site]
+	p := e.pools[s.pool]
+	t := &stageTask{e: e, it: it, s: s, p: p}
+	opts := []antflow.TaskOption{p.opts, antflow.Priority(p.prio + it.prio)}
+	e.unlock()
+
+	f := e.ex.Go(ctx, t.run, opts...)
+	e.mu.Lock()
+	gone := it.phase == phaseGone
+	if !gone && !t.left {
+		it.x.task = f
+	}
+	e.unlock()
+	if gone {
+		f.Cancel()
+	}
+	f.OnDone(t.settled)
+}
+
+// A stageTask is the task of one item's visit to a stage.
+type stageTask struct {
+	e    *engine
+	it   *item
+	s    *site
+	p    *pool
+	v    *visit
+	left bool // the item has gone on; guarded by e.mu, as v
+}
+
+// run is one attempt.
+func (t *stageTask) run(ctx context.Context) error {
+	e, it, p := t.e, t.it, t.p
+	e.mu.Lock()
+	if it.phase == phaseGone {
+		e.unlock()
+		return nil
+	}
+	now := e.now()
+	if t.v == nil {
+		p.pending--
+		t.v = p.beginLocked(it)
+		t.v.queued, t.v.worked = now-it.since, 0
+		p.serveLocked()
+	} else {
+		p.delayed--
+		p.figures.retried++
+		it.phase = phaseRunning
+	}
+	it.since = now
+	t.v.attempts++
+	call := &callContext{task: ctx, it: it, attempt: t.v.attempts}
+	e.unlock()
+
+	returned := false
+	defer func() {
+		if !returned { // a panic or a Goexit, which is the executor's to handle
+			t.attempted(call)
+			e.unlock()
+		}
+	}()
+	err := e.invoke(it, t.s, call)
+	to := t.s.next
+	if err == nil {
+		to = e.resolve(it, to)
+	}
+	returned = true
+
+	t.attempted(call)
+	switch {
+	case err == nil:
+		p.delayed--
+		t.leaveLocked(nil, to)
+	case isSkip(err) && it.canceledBy() == nil:
+		p.delayed--
+		t.leaveLocked(err, 0)
+		err = nil
+	}
+	e.unlock()
+	return err
+}
+
+// attempted notes that an attempt is over, and leaves e locked. Until it is
+// clear what comes next, the item is between two attempts.
+func (t *stageTask) attempted(call *callContext) {
+	call.end(&callOver)
+	t.e.mu.Lock()
+	now := t.e.now()
+	t.v.worked += now - t.it.since
+	t.it.since = now
+	t.it.phase = phaseDelayed
+	t.p.delayed++
+}
+
+// leaveLocked moves the item on. Its worker is given back with the permit.
+func (t *stageTask) leaveLocked(err error, to int) {
+	t.left = true
+	t.it.x.task = nil
+	t.e.carryLocked(t.it, t.e.leaveLocked(t.it, t.p, t.v, err, to, 0))
+}
+
+// settled is called when the task's future is done.
+func (t *stageTask) settled(f *antflow.Future[struct{}]) {
+	e, it, p := t.e, t.it, t.p
+	e.mu.Lock()
+	defer e.unlock()
+	if t.left || it.phase == phaseGone {
+		return
+	}
+	t.left = true
+	it.x.task = nil
+	v := t.v
+	if v == nil {
+		p.pending--
+		v = new(visit)
+	} else {
+		p.delayed--
+	}
+	err := f.Err()
+	if f.State() == antflow.StateCanceled {
+		c := it.canceledBy()
+		if c == nil {
+			c = &cancelError{err: context.Canceled, cause: err}
+		}
+		e.canceledLocked(it, c)
+	} else {
+		e.carryLocked(it, e.leaveLocked(it, p, v, err, 0, 0))
+	}
+	p.serveLocked()
+}
+
+// places are the workers of a pool as a semaphore, with the one of the stage's
+// options behind it. So the executor's tasks take a worker like a permit: with
+// none they wait without a slot, and between attempts they have none.
+type places struct {
+	p    *pool
+	more antflow.Semaphore // or nil
+}
+
+// TryAcquire implements [antflow.Semaphore].
+func (s *places) TryAcquire(int64) bool {
+	p := s.p
+	p.e.mu.Lock()
+	free := p.idle() > 0 && len(p.claims) == 0
+	if free {
+		p.running++
+	}
+	p.e.unlock()
+	if free && s.more != nil && !s.more.TryAcquire(1) {
+		s.p.release()
+		return false
+	}
+	return free
+}
+
+// Acquire implements [antflow.Semaphore].
+func (s *places) Acquire(ctx context.Context, _ int64) error {
+	p := s.p
+	p.e.mu.Lock()
+	if p.idle() > 0 && len(p.claims) == 0 {
+		p.running++
+		p.e.unlock()
+	} else {
+		c := &claim{granted: make(chan struct{}, 1)}
+		p.claims = append(p.claims, c)
+		p.e.unlock()
+		select {
+		case <-c.granted:
+		case <-ctx.Done():
+			p.withdraw(c)
+			return ctx.Err()
+		}
+	}
+	if s.more != nil {
+		if err := s.more.Acquire(ctx, 1); err != nil {
+			p.release()
+			return err
+		}
+	}
+	return nil
+}
+
+// Release implements [antflow.Semaphore].
+func (s *places) Release(int64) {
+	if s.more != nil {
+		s.more.Release(1)
+	}
+	s.p.release()
+}
+
+func (p *pool) release() {
+	p.e.mu.Lock()
+	p.running--
+	p.serveLocked()
+	p.e.unlock()
+}
+
+// withdraw ends a claim, and gives back what it got meanwhile.
+func (p *pool) withdraw(c *claim) {
+	p.e.mu.Lock()
+	if i := slices.Index(p.claims, c); i >= 0 {
+		p.claims = slices.Delete(p.claims, i, i+1)
+	} else {
+		p.running--
+		p.serveLocked()
+	}
+	p.e.unlock()
+}
