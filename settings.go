@@ -2,6 +2,7 @@ package antflow
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -113,3 +114,17 @@ func (c outsideContext) Value(key any) any {
 	}
 	return c.Context.Value(key)
 }
+
+// RetryAfterOf reports whether err, as a task returned it, has the mark of
+// [RetryAfter] anywhere in its chain, and its delay. It is for those who slow
+// down when a service asks for it.
+func RetryAfterOf(err error) (time.Duration, bool) {
+	if m, ok := errors.AsType[*retryAfterError](err); ok {
+		return m.d, true
+	}
+	return 0, false
+}
+
+// Unmarked is err without the marks of [Permanent] and [RetryAfter], where they
+// are outermost: what a future has of an error that its task returned.
+func Unmarked(err error) error { return stripMarks(err) }

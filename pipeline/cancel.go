@@ -23,6 +23,8 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 		default:
 			p.pending--
 		}
+		p.figures.canceled++
+		e.eventLocked(it, EventCanceled, nil, c)
 		e.canceledLocked(it, c)
 		p.serveLocked()
 	case phaseReady:
@@ -30,6 +32,8 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 		p.ready.remove(it)
 		e.ready--
 		p.running--
+		p.figures.canceled++
+		e.eventLocked(it, EventCanceled, nil, c)
 		e.canceledLocked(it, c)
 		p.serveLocked()
 	case phaseRunning, phaseDelayed:
@@ -66,9 +70,7 @@ func (e *engine) cancelTaskLocked(it *item, c *cancelError) {
 // canceledLocked takes an item out that was canceled.
 func (e *engine) canceledLocked(it *item, c *cancelError) arrival {
 	e.clearLocked(it)
-	if s := &e.plan.sites[it.site]; s.kind == siteStage {
-		e.pools[s.pool].figures.canceled++
-	}
+	e.recordLocked(it, ItemCanceled)
 	it.x.each(func(o *origin) {
 		if o.canceled == nil {
 			o.canceled = c

@@ -173,6 +173,7 @@ type carrier struct {
 func (c *carrier) carry(ctx context.Context) error {
 	e := c.e
 	c.began, c.ctx = true, ctx
+	defer e.awaitObserver()
 	e.mu.Lock()
 	if e.crew.run != c.run {
 		e.unlock()
@@ -276,12 +277,12 @@ func (c *carrier) step() (more bool) {
 		if !returned { // by Goexit; this goroutine ends, and the task with it
 			v.call.end(&callOver)
 			e.mu.Lock()
-			e.calledLocked(it, p, v, antflow.ErrGoexit, 0, 0)
+			e.calledLocked(it, p, v, &outcome{err: antflow.ErrGoexit, kind: kindOf(antflow.ErrGoexit)}, e.now())
 			e.crew.carriers--
 			e.unlock()
 		}
 	}()
-	to, err := e.call(it, s, &v.call)
+	o := e.call(it, s, &v.call)
 	returned = true
 	v.call.end(&callOver)
 	var now int64
@@ -290,7 +291,7 @@ func (c *carrier) step() (more bool) {
 	}
 
 	e.mu.Lock()
-	a := e.calledLocked(it, p, v, err, to, now)
+	a := e.calledLocked(it, p, v, &o, now)
 	if a == arrivedReady {
 		if now != 0 && now-c.since > int64(turn) {
 			e.carryLocked(it, a)
@@ -306,29 +307,68 @@ func (c *carrier) step() (more bool) {
 func (p *pool) beginLocked(it *item) *visit {
 	it.phase = phaseRunning
 	it.visits = append(it.visits, visit{pool: int32(p.index), queued: -1, worked: -1})
-	return &it.visits[len(it.visits)-1]
+	v := &it.visits[len(it.visits)-1]
+	v.attempts = 1
+	p.e.eventLocked(it, EventStarted, v, nil)
+	return v
+}
+
+// An outcome is what a call came to. To find it out may call methods of the
+// user's errors, so it is made without the lock.
+type outcome struct {
+	err      error
+	to       int    // the site where the item goes
+	skip     bool   // err is ErrSkipped
+	panicked bool   // it is a panic
+	overload bool   // it says so, for a stage with adaptive workers
+	kind     string // of err
+}
+
+// judge makes the outcome of a call that returned err.
+func (d *stageDef) judge(err error, o *outcome) {
+	if err == nil {
+		return
+	}
+	o.err = err
+	o.skip = errors.Is(err, ErrSkipped)
+	_, o.panicked = err.(*antflow.PanicError)
+	o.overload = d.adapt != nil && d.adapt.overloaded(err)
+	o.kind = kindOf(err)
 }
 
 // call calls the function of a stage, and finds out where the item goes then. A
 // panic becomes an error; a Goexit passes through.
-func (e *engine) call(it *item, s *site, ctx context.Context) (to int, err error) {
+func (e *engine) call(it *item, s *site, ctx context.Context) (o outcome) {
 	returned := false
 	defer func() {
 		if !returned {
 			if v := recover(); v != nil {
-				err = panicError(v)
+				o = outcome{}
+				s.def.judge(panicError(v), &o)
 			}
 		}
 	}()
-	err = e.invoke(it, s, ctx)
-	if err == nil {
-		to = s.next
-		if e.plan.sites[to].kind == siteRoute {
-			to = e.resolve(it, to)
-		}
+	if err := e.invoke(it, s, ctx); err != nil {
+		s.def.judge(err, &o)
+		o.err = antflow.Unmarked(err)
+	} else {
+		o.to = e.follow(it, s.next, &o)
 	}
 	returned = true
-	return to, err
+	return o
+}
+
+// follow is resolve with its failure in the outcome.
+func (e *engine) follow(it *item, to int, o *outcome) int {
+	if e.plan.sites[to].kind != siteRoute {
+		return to
+	}
+	to = e.resolve(it, to)
+	if it.err != nil {
+		o.err, o.kind = it.err, kindOf(it.err)
+		it.err = nil
+	}
+	return to
 }
 
 // invoke calls the function of a stage.
@@ -344,30 +384,35 @@ func (e *engine) invoke(it *item, s *site, ctx context.Context) error {
 }
 
 // calledLocked moves an item on whose call by a carrier is over.
-func (e *engine) calledLocked(it *item, p *pool, v *visit, err error, to int, now int64) arrival {
-	p.running--
-	v.attempts = 1
+func (e *engine) calledLocked(it *item, p *pool, v *visit, o *outcome, now int64) arrival {
 	if it.timed && now != 0 {
 		v.worked = now - it.since
+		p.adapt.calledLocked(p, now, v.worked, o)
 	}
-	a := e.leaveLocked(it, p, v, err, to, now)
+	p.running--
+	a := e.leaveLocked(it, p, v, o, now)
 	p.serveLocked()
 	return a
 }
 
 // leaveLocked moves an item on that a stage is done with. It has a worker of
 // the stage no more, unless the next one has no room.
-func (e *engine) leaveLocked(it *item, p *pool, v *visit, err error, to int, now int64) arrival {
-	p.figures.left(v, err)
+func (e *engine) leaveLocked(it *item, p *pool, v *visit, o *outcome, now int64) arrival {
+	p.figures.left(v, now)
 	s := &e.plan.sites[it.site]
 	e.clearLocked(it)
+	if o.err != nil {
+		return e.lostLocked(it, p, v, o)
+	}
+	p.figures.done++
+	e.eventLocked(it, EventDone, v, nil)
 	switch {
-	case err == nil && s.def.kind == stageExpand:
+	case s.def.kind == stageExpand:
 		e.plan.sites[s.next].cells.clear(it.cell(s.next))
 		e.partLocked(it)
 		e.removeLocked(it)
 		return arrivedIn
-	case err == nil && s.def.kind == stageFold:
+	case s.def.kind == stageFold:
 		g := e.gathers[s.gather]
 		if it.x != nil && (it.x.origin != nil || it.x.members != nil) {
 			if g.x == nil {
@@ -377,16 +422,12 @@ func (e *engine) leaveLocked(it *item, p *pool, v *visit, err error, to int, now
 		}
 		e.removeLocked(it)
 		return arrivedIn
-	case err != nil:
-		return e.lostLocked(it, p, err, int(v.attempts))
-	case it.err != nil: // on its way here
-		return e.failLocked(it, it.err)
-	case it.x != nil && it.x.canceled != nil && to != 0:
+	case it.x != nil && it.x.canceled != nil && o.to != 0:
 		return e.canceledLocked(it, it.x.canceled)
-	case e.failure != nil && to != 0:
+	case e.failure != nil && o.to != 0:
 		return e.canceledLocked(it, &cancelError{err: context.Canceled, cause: e.failure})
 	}
-	a := e.arriveLocked(it, to, now)
+	a := e.arriveLocked(it, o.to, now)
 	if a == arrivedNot {
 		it.holder = p
 		p.held++
@@ -395,19 +436,44 @@ func (e *engine) leaveLocked(it *item, p *pool, v *visit, err error, to int, now
 }
 
 // lostLocked moves an item on whose stage failed, was canceled, or skipped it.
-func (e *engine) lostLocked(it *item, p *pool, err error, attempts int) arrival {
+func (e *engine) lostLocked(it *item, p *pool, v *visit, o *outcome) arrival {
 	s := &e.plan.sites[it.site]
 	if s.def.kind != stageFold {
 		e.plan.sites[s.next].cells.clear(it.cell(s.next))
 	}
-	switch c := it.canceledBy(); {
-	case c != nil && !isPanic(err):
-		return e.canceledLocked(it, c.with(err))
-	case isSkip(err):
+	c := it.canceledBy()
+	switch {
+	case c != nil && !o.panicked:
+		p.figures.canceled++
+		e.eventLocked(it, EventCanceled, v, c)
+		return e.canceledLocked(it, c.with(o.err))
+	case o.skip:
+		p.figures.skipped++
+		e.eventLocked(it, EventSkipped, v, nil)
 		e.goneLocked(it)
 		return arrivedIn
 	}
-	failure := &ItemError{Stage: p.def.name, Item: it.identity(), Attempts: attempts, Err: err}
+	p.figures.failed++
+	failure, ok := o.err.(*ItemError) // of a route
+	if !ok {
+		failure = &ItemError{Err: o.err}
+	}
+	failure.Stage, failure.Attempts = p.def.name, int(v.attempts)
+	return e.failedLocked(it, failure, o.kind, v)
+}
+
+// failedLocked sends an item to the end that has failed.
+func (e *engine) failedLocked(it *item, failure *ItemError, kind string, v *visit) arrival {
+	failure.Item, failure.Visits = it.identity(), it.history()
+	if it.x != nil && it.x.origin != nil {
+		failure.Input = it.x.origin.input
+	}
+	e.eventLocked(it, EventFailed, v, failure)
+	e.failures.add(failure, kind)
+	if w := e.failures.wake; w != nil {
+		e.failures.wake = nil
+		e.later.closes, e.later.any = append(e.later.closes, w), true
+	}
 	a := e.failLocked(it, failure)
 	if e.conf.failFast {
 		e.stopLocked(failure, context.Canceled)
@@ -462,6 +528,9 @@ func (e *engine) emit(ctx context.Context, it *item, s *site) error {
 
 	e.plan.sites[s.next].cells.copy(part.cell(s.next), it.cell(s.next))
 	to := e.resolve(part, s.next)
+	if part.err != nil {
+		part.more().kind = kindOf(part.err)
+	}
 
 	e.mu.Lock()
 	a := e.enterLocked(part, to, 0)
@@ -502,8 +571,6 @@ func (p *pool) claim(ctx context.Context) {
 func panicError(v any) error {
 	return &antflow.PanicError{Value: v, Stack: debug.Stack()}
 }
-
-func isSkip(err error) bool { return errors.Is(err, ErrSkipped) }
 
 func isPanic(err error) bool {
 	_, ok := err.(*antflow.PanicError)

@@ -30,34 +30,39 @@ type engine struct {
 	yielded atomic.Int64 // results that the consumer is done with, to be counted
 	hungry  atomic.Bool  // somebody waits for that
 
-	mu      sync.Mutex
-	pools   []*pool   // upstream first
-	gathers []*gather // likewise
-	cursors []*item   // for each point of order the first item that may come to it
-	head    *item     // all items, in order
-	tail    *item
-	nextID  uint64
-	live    int   // items
-	roots   int   // of them, inputs
-	made    []int // of them, those that a site made of others
-	ready   int   // items in phaseReady that wait for a carrier
-	crew    crew
-	feeders []*feeder // wait for room in the window, first come, first served
-	stalled []*stall  // calls and items that wait to emit
-	unsent  []*item   // to be submitted as tasks, once there is a keeper
-	free    *bundle   // to be used again
-	out     queue     // results for the consumer
-	news    chan struct{}
-	waits   bool    // the consumer waits for news
-	starved *feeder // the source waits for room
-	inlet   *pool   // where its last input went
-	fault   *fault  // how it ended, if it did not return
-	left    bool    // the consumer has gone
-	closed  bool    // no input comes any more
-	failure error   // why the run stopped before its end
-	over    bool
-	done    chan struct{} // closed when it is over
-	later   later
+	mu       sync.Mutex
+	pools    []*pool   // upstream first
+	gathers  []*gather // likewise
+	cursors  []*item   // for each point of order the first item that may come to it
+	head     *item     // all items, in order
+	tail     *item
+	nextID   uint64
+	live     int   // items
+	roots    int   // of them, inputs
+	made     []int // of them, those that a site made of others
+	ready    int   // items in phaseReady that wait for a carrier
+	crew     crew
+	feeders  []*feeder // wait for room in the window, first come, first served
+	stalled  []*stall  // calls and items that wait to emit
+	unsent   []*item   // to be submitted as tasks, once there is a keeper
+	free     *bundle   // to be used again
+	out      queue     // results for the consumer
+	news     chan struct{}
+	waits    bool    // the consumer waits for news
+	starved  *feeder // the source waits for room
+	inlet    *pool   // where its last input went
+	fault    *fault  // how it ended, if it did not return
+	left     bool    // the consumer has gone
+	closed   bool    // no input comes any more
+	failure  error   // why the run stopped before its end
+	over     bool
+	done     chan struct{} // closed when it is over
+	yields   uint64
+	failures failures
+	recent   []ItemStatus // a ring of the items that left last
+	recents  int          // how many have been put there
+	observer observer
+	later    later
 }
 
 // later is what has to be done once mu is released.
@@ -71,9 +76,11 @@ type later struct {
 	cancels []antflow.Waitable
 	settles []*origin
 	signals []chan struct{}
+	closes  []chan struct{}
 	timers  []*time.Timer
 	cause   error // of the end of the whole run
 	over    bool
+	events  bool
 }
 
 // A pool is the workers of one stage in one run.
@@ -81,6 +88,7 @@ type pool struct {
 	e      *engine
 	def    *stageDef
 	index  int
+	adapt  *adapting
 	tasks  bool // each call is a task of the executor
 	opts   antflow.TaskOption
 	prio   int // of the options
@@ -162,6 +170,9 @@ func (e *engine) unlock() {
 		l := e.later
 		e.later = later{}
 		e.mu.Unlock()
+		if l.events {
+			e.observe()
+		}
 		for _, t := range l.timers {
 			t.Stop()
 		}
@@ -170,6 +181,9 @@ func (e *engine) unlock() {
 			case c <- struct{}{}: // a capacity of 1, and one signal is enough
 			default:
 			}
+		}
+		for _, c := range l.closes {
+			close(c)
 		}
 		if l.cause != nil {
 			e.cancel(l.cause)
@@ -200,6 +214,9 @@ func (e *engine) unlock() {
 		}
 		for _, it := range l.routes {
 			it.x.target = e.resolve(it, int(it.site))
+			if it.err != nil {
+				it.x.kind = kindOf(it.err)
+			}
 		}
 		e.mu.Lock()
 		for _, it := range l.routes {
@@ -222,8 +239,9 @@ func (e *engine) enterLocked(it *item, to int, now int64) arrival {
 	if c := it.canceledBy(); c != nil {
 		return e.canceledLocked(it, c)
 	}
-	if it.err != nil {
-		return e.failLocked(it, it.err)
+	if failure, ok := it.err.(*ItemError); ok {
+		it.err = nil
+		return e.failedLocked(it, failure, it.x.kind, nil)
 	}
 	return e.arriveLocked(it, to, now)
 }

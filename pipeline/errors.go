@@ -65,6 +65,13 @@ type ItemError struct {
 	Item     Item
 	Attempts int // how often the stage's function was called
 	Err      error
+
+	// Input is what was fed, in a run of [Pipeline.Start]; nil in others.
+	Input any
+
+	// Visits is the item's history, the failed visit last, where it is kept:
+	// in runs of [Pipeline.Start], of [Results], and with [OnEvent].
+	Visits []Visit
 }
 
 // Error names the stage, the item and the error.

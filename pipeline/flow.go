@@ -42,8 +42,13 @@ func (e *engine) arriveLocked(it *item, to int, now int64) arrival {
 		e.holdLocked(it, s.point)
 		return arrivedIn
 	}
-	if s.kind == siteBatch {
+	switch s.kind {
+	case siteBatch:
 		return e.gathers[s.gather].arriveLocked(it)
+	case siteWrap:
+		s.wrap(it, it.cell(to), it.cell(s.next))
+		e.clearLocked(it)
+		return e.arriveLocked(it, s.next, now)
 	}
 	return e.pools[s.pool].arriveLocked(it, now)
 }
@@ -51,7 +56,9 @@ func (e *engine) arriveLocked(it *item, to int, now int64) arrival {
 // arriveLocked lets an item wait for a worker of the pool, or for room to do
 // so.
 func (p *pool) arriveLocked(it *item, now int64) arrival {
-	if p.hasRoom() {
+	// Where others are blocked though there is room, they are about to be let
+	// in; what comes meanwhile must not overtake them.
+	if first := p.blocked.first(); p.hasRoom() && (first == nil || first.prio < it.prio) {
 		return p.takeInLocked(it, now)
 	}
 	it.phase = phaseBlocked
@@ -63,13 +70,14 @@ func (p *pool) arriveLocked(it *item, now int64) arrival {
 // one.
 func (p *pool) takeInLocked(it *item, now int64) arrival {
 	e := p.e
-	if it.timed = e.exact || p.figures.samples(); it.timed {
+	if it.timed = e.exact || p.adapt != nil || p.figures.samples(); it.timed {
 		if now == 0 {
 			now = e.now()
 		}
 		it.since = now
 	}
 	p.figures.entered++
+	e.eventLocked(it, EventEntered, nil, nil)
 	if p.tasks {
 		it.phase = phaseWaiting
 		p.pending++
@@ -165,7 +173,13 @@ func (e *engine) failLocked(it *item, err error) arrival {
 // endLocked takes an item that has come to the end, with its result or with
 // its error.
 func (e *engine) endLocked(it *item) {
+	state := ItemDone
+	if it.err != nil {
+		state = ItemFailed
+	}
+	e.recordLocked(it, state)
 	if !e.loop {
+		e.yields++
 		e.partLocked(it)
 		e.removeLocked(it)
 		return
@@ -365,7 +379,7 @@ func (e *engine) resolve(it *item, to int) (site int) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			it.err = &ItemError{Item: it.identity(), Err: panicError(v)}
+			it.err = &ItemError{Err: panicError(v)}
 		}
 	}()
 	for {
@@ -373,9 +387,21 @@ func (e *engine) resolve(it *item, to int) (site int) {
 		if s.kind != siteRoute {
 			return to
 		}
+		if s.known != nil {
+			if s.known(it.cell(to), it.cell(s.next)) {
+				s.cells.clear(it.cell(to))
+				to = s.next
+				continue
+			}
+			if s.branches[0] != to {
+				it.move(to, s.branches[0])
+			}
+			to = s.branches[0]
+			continue
+		}
 		i := s.pick(it.cell(to))
 		if i < 0 {
-			it.err = &ItemError{Item: it.identity(), Err: ErrNoRoute}
+			it.err = &ItemError{Err: ErrNoRoute}
 			return to
 		}
 		if s.branches[i] != to {
@@ -420,11 +446,9 @@ func (e *engine) emitLocked(it *item) bool {
 	for ; x.emitted < x.parts && x.canceled == nil && e.failure == nil; x.emitted++ {
 		if x.stalled = !e.mayEmitLocked(it); x.stalled {
 			e.stalled = append(e.stalled, &stall{it: it})
-			if p := it.holder; p != nil { // what waits for its worker may be before it
-				it.holder = nil
-				p.held--
-				p.serveLocked()
-			}
+			// Whoever waits for it to get in goes on: what the window waits for
+			// may need the same worker.
+			e.admittedLocked(it)
 			return false
 		}
 		var from *member
@@ -456,7 +480,8 @@ func (e *engine) emitLocked(it *item) bool {
 // member of it again. It is not in the run yet.
 func (e *engine) partOfLocked(it *item, from *member) *item {
 	s := &e.plan.sites[it.site]
-	part := e.makeItem(s.depth)
+	part := e.makeItem(s.depth + len(it.visits))
+	part.inherit(it)
 	part.id, part.prio, part.made = it.id, it.prio, it.site
 	part.cells = e.bundleLocked()
 	x := it.x
@@ -482,6 +507,7 @@ func (e *engine) clearLocked(it *item) {
 
 // goneLocked takes an item out that came to nothing, or whose parts go on.
 func (e *engine) goneLocked(it *item) {
+	e.recordLocked(it, ItemGone)
 	e.clearLocked(it)
 	e.partLocked(it)
 	e.removeLocked(it)

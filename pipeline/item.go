@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"time"
 
 	"github.com/antflow/antflow"
 )
@@ -71,6 +72,7 @@ type extra struct {
 	call     *callContext              // of that task's attempt
 	canceled *cancelError              // asked for
 	target   int                       // where it goes once it is routed
+	kind     string                    // of the failure of that
 
 	// Who is told when the item has got in where it was blocked.
 	emitter *item
@@ -180,6 +182,32 @@ func blankItem(n int) *item {
 		return &x.item
 	}
 	return &item{visits: make([]visit, 0, n)}
+}
+
+// inherit gives a new part the history of the item that it is made of.
+func (it *item) inherit(from *item) {
+	for i := range from.visits {
+		v := &from.visits[i]
+		it.visits = append(it.visits, visit{pool: v.pool, attempts: v.attempts, queued: v.queued, worked: v.worked})
+	}
+}
+
+// history is the item's visits for others.
+func (it *item) history() []Visit {
+	if !it.e.exact || len(it.visits) == 0 {
+		return nil
+	}
+	visits := make([]Visit, len(it.visits))
+	for i := range it.visits {
+		v := &it.visits[i]
+		visits[i] = Visit{
+			Stage:    it.e.pools[v.pool].def.name,
+			Attempts: int(v.attempts),
+			Queued:   time.Duration(max(v.queued, 0)),
+			Worked:   time.Duration(max(v.worked, 0)),
+		}
+	}
+	return visits
 }
 
 // A queue is a list of items by priority, and among equals in the order in

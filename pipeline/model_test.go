@@ -300,7 +300,7 @@ func testGraph(t *testing.T, seed uint64) bool {
 			var got []value
 			for v, err := range run(ctx, e, source, pipeline.Window(window)) {
 				if err != nil {
-					t.Fatalf("%v\n%s", err, text)
+					t.Fatalf("%v\n%s\n%s", err, text, pipeline.Dump())
 				}
 				got = append(got, v)
 				yielded++

@@ -11,6 +11,10 @@ type settings struct {
 	failFast bool
 	key      any // func(In) string
 	prio     any // func(In) int
+	onEvent  func(Event)
+	monitor  *Monitor
+	history  int
+	letters  int
 }
 
 type runOption func(*settings)
@@ -94,7 +98,7 @@ func (l labels[In]) label(it *item, x In) {
 // settingsOf applies the options of a run of p on ex.
 func (p *plan) settingsOf(where string, ex *antflow.Executor, opts []RunOption) settings {
 	must(ex != nil, "%s: the executor must not be nil", where)
-	s := settings{window: max(64, 4*p.workers())}
+	s := settings{window: max(64, 4*p.workers()), letters: mostFailures}
 	for i, o := range opts {
 		must(o != nil, "%s: nil RunOption at index %d", where, i)
 		o.applyRun(&s)

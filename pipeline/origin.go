@@ -1,9 +1,12 @@
 package pipeline
 
+import "github.com/antflow/antflow"
+
 // An origin is an input that was fed, and has a future. It settles when nothing
 // is left of the input: no item, and no place in a batch.
 type origin struct {
 	promise  any // *antflow.Promise[Out]
+	future   antflow.Waitable
 	input    any
 	refs     int
 	out      any // the cell of the first result

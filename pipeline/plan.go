@@ -14,6 +14,7 @@ type plan struct {
 
 	pools   []*stageDef // each stage once, upstream first
 	poolOf  map[*stageDef]int
+	wraps   bool  // histories are results
 	gathers []int // the sites that gather, upstream first
 	points  []int // the sites whose items have to come in order, the end first
 }
@@ -27,6 +28,7 @@ const (
 	siteTee              // a copy of it goes to each branch
 	siteUnbatch          // its elements go on
 	siteBatch            // it goes on with others
+	siteWrap             // its value gets its history
 )
 
 // A site is a place in a plan, and what happens to an item there. Two sites of
@@ -39,7 +41,9 @@ type site struct {
 
 	def     *stageDef // of a stage
 	pool    int
-	pick    func(cell any) int // of a route: the branch, or -1
+	pick    func(cell any) int          // of a route: the branch, or -1
+	known   func(cell, out any) bool    // or: there is a result already
+	wrap    func(it *item, in, out any) // of a wrap
 	unbatch *unbatchDef
 	batch   *batchDef
 
@@ -90,6 +94,8 @@ func (s *site) nexts() []int {
 	switch {
 	case s.kind == siteEnd:
 		return nil
+	case s.known != nil:
+		return []int{s.branches[0], s.next}
 	case s.branches != nil:
 		return s.branches
 	}
@@ -182,8 +188,11 @@ func (p *plan) number() {
 	p.sites[0].reach = 1
 	for i := 1; i < len(p.sites); i++ {
 		s := &p.sites[i]
-		if s.kind == siteStage {
+		switch s.kind {
+		case siteStage:
 			s.pool = p.poolOf[s.def]
+		case siteWrap:
+			p.wraps = true
 		}
 		for _, next := range s.nexts() {
 			s.reach |= p.sites[next].reach

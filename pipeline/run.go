@@ -3,7 +3,9 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/antflow/antflow"
@@ -12,7 +14,12 @@ import (
 // newEngine prepares a run.
 func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings) *engine {
 	e := &engine{plan: p, ex: ex, conf: conf, epoch: time.Now()}
+	lastEngine = e
 	e.ctx, e.cancel = context.WithCancelCause(ctx)
+	e.exact = p.wraps || conf.onEvent != nil || conf.history > 0
+	if conf.monitor != nil {
+		conf.monitor.e.Store(e)
+	}
 	e.news = make(chan struct{}, 1)
 	e.done = make(chan struct{})
 	e.made = make([]int, len(p.sites))
@@ -24,6 +31,9 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 			q.tasks = true
 			q.prio = s.Priority
 			q.opts = q.taskOptions(s)
+		}
+		if d.adapt != nil {
+			q.adapt = &adapting{adaptive: d.adapt}
 		}
 		e.pools[i] = q
 	}
@@ -41,20 +51,21 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 	return e
 }
 
-// newItemLocked returns an item for an input that is in the run by this. Its
-// value is to be put into its cell, and then it is to arrive.
-func (e *engine) inputLocked(it *item) {
+// inputLocked lets an item for an input into the run. Its value is to be put
+// into its cell, and then it is to arrive at the site.
+func (e *engine) inputLocked(it *item, at int) {
 	it.id = e.nextID
 	e.nextID++
 	it.made = -1
 	it.cells = e.bundleLocked()
-	it.site = int32(e.plan.entry)
-	e.addLocked(it, nil, e.plan.entry)
+	it.site = int32(at)
+	e.addLocked(it, nil, at)
 }
 
 // A Run is one run of a pipeline that inputs are fed to one by one. Make it
 // with [Pipeline.Start]; all methods are safe for concurrent use.
 type Run[In, Out any] struct {
+	Monitor
 	e      *engine
 	parent context.Context
 	labels labels[In]
@@ -74,8 +85,10 @@ func (p Pipeline[In, Out]) Start(ctx context.Context, ex *antflow.Executor, opts
 	r := &Run[In, Out]{parent: ctx, labels: labelsOf[In]("Start", &conf)}
 	e := newEngine(ctx, ex, p.plan, conf)
 	e.exact = true
+	e.failures.keep = conf.letters
 	e.settle = settleWith[Out]
 	r.e = e
+	r.Monitor.e.Store(e)
 	r.watch = context.AfterFunc(ctx, func() { e.stop(ctx) })
 	return r
 }
@@ -117,39 +130,64 @@ func settleWith[Out any](o *origin) {
 func (r *Run[In, Out]) Feed(ctx context.Context, x In, opts ...FeedOption) *antflow.Future[Out] {
 	must(r != nil, "Feed: the run is nil")
 	must(ctx != nil, "Feed: the context must not be nil")
-	e := r.e
-	it := e.makeItem(e.plan.sites[e.plan.entry].depth)
+	it := r.e.makeItem(r.e.plan.sites[r.e.plan.entry].depth)
 	r.labels.label(it, x)
-	given := fed{prio: it.prio}
-	o := &origin{refs: 1}
+	return feed(ctx, r, it, r.e.plan.entry, x, opts)
+}
+
+// FeedAt is [Run.Feed] of an input that enters at a stage, as if the ones before
+// it had given x for it. A name that no stage has, one of a stage that occurs at
+// several places of the pipeline, and an x that isn't of the stage's type of
+// items panic.
+func FeedAt[A, In, Out any](ctx context.Context, r *Run[In, Out], stage string, x A, opts ...FeedOption) *antflow.Future[Out] {
+	must(r != nil, "FeedAt: the run is nil")
+	at := -1
+	for i := range r.e.plan.sites {
+		if s := &r.e.plan.sites[i]; s.kind == siteStage && s.def.name == stage {
+			must(at < 0, "FeedAt(%q): the stage occurs at several places of the pipeline", stage)
+			at = i
+		}
+	}
+	must(at >= 0, "FeedAt(%q): there is no stage of that name", stage)
+	cell := r.e.plan.sites[at].cells.make()
+	_, ok := cell.(*A)
+	must(ok, "FeedAt(%q): the input is of type %s, but the stage takes %s", stage, typeIn(new(A)), typeIn(cell))
+	it := r.e.makeItem(r.e.plan.sites[at].depth)
+	return feed(ctx, r, it, at, x, opts)
+}
+
+// typeIn is the name of the type that a cell is for.
+func typeIn(cell any) string { return strings.TrimPrefix(fmt.Sprintf("%T", cell), "*") }
+
+// feed gives an input to the run that enters at a site.
+func feed[A, In, Out any](ctx context.Context, r *Run[In, Out], it *item, at int, x A, opts []FeedOption) *antflow.Future[Out] {
+	must(ctx != nil, "Feed: the context must not be nil")
+	p := antflow.NewPromise[Out]()
+	f := p.Future()
+	o := &origin{refs: 1, promise: p, future: f}
+	if r.e.failures.keep > 0 {
+		o.input = x
+	}
 	extra := it.more()
 	extra.origin = o
-	if len(opts) > 0 {
-		given.key = extra.key
-		for i, opt := range opts {
-			must(opt != nil, "Feed: nil FeedOption at index %d", i)
-			opt(&given)
-		}
-		extra.key, it.prio = given.key, given.prio
+	given := fed{key: extra.key, prio: it.prio}
+	for i, opt := range opts {
+		must(opt != nil, "Feed: nil FeedOption at index %d", i)
+		opt(&given)
 	}
-	p := antflow.NewPromise[Out]()
-	o.promise = p
-	f := p.Future()
-	if ctx.Err() != nil {
-		p.SetError(canceledBy(ctx))
-		return f
-	}
+	extra.key, it.prio = given.key, given.prio
 	if ctx != r.parent {
 		extra.values = context.WithoutCancel(antflow.WithoutTask(ctx))
 	}
-	p.OnCancel(func() { e.cancelOrigin(o, errCanceled) })
-	r.enter(ctx, it, x)
+	p.OnCancel(func() { r.e.cancelOrigin(o, errCanceled) })
+	e := r.e
+	e.enter(ctx, it, at, r.parent, func() { *it.cell(at).(*A) = x })
 	return f
 }
 
 // enter lets an input into the run, when there is room.
-func (r *Run[In, Out]) enter(ctx context.Context, it *item, x In) {
-	e, o := r.e, it.x.origin
+func (e *engine) enter(ctx context.Context, it *item, at int, parent context.Context, fill func()) {
+	o := it.x.origin
 	var own bool
 	if c, ok := ctx.Value(ownItemKey{e}).(*callContext); ok {
 		own = c.ended.Load() == nil
@@ -183,9 +221,9 @@ func (r *Run[In, Out]) enter(ctx context.Context, it *item, x In) {
 		e.unlock()
 		return
 	}
-	e.inputLocked(it)
-	*it.cell(int(it.site)).(*In) = x
-	a := e.arriveLocked(it, e.plan.entry, 0)
+	e.inputLocked(it, at)
+	fill()
+	a := e.arriveLocked(it, at, 0)
 	if a != arrivedNot {
 		e.carryLocked(it, a)
 	} else if !own {
@@ -195,7 +233,7 @@ func (r *Run[In, Out]) enter(ctx context.Context, it *item, x In) {
 		it.x.feeder = f
 	}
 	e.unlock()
-	if done := ctx.Done(); done != nil && done != r.parent.Done() {
+	if done := ctx.Done(); done != nil && done != parent.Done() {
 		stop := context.AfterFunc(ctx, func() { e.cancelOrigin(o, canceledBy(ctx)) })
 		e.mu.Lock()
 		if o.settled {
@@ -299,3 +337,5 @@ func (e *engine) endError(parent context.Context) error {
 	}
 	return e.failure
 }
+
+var lastEngine *engine

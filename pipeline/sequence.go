@@ -81,6 +81,17 @@ type fault struct {
 	exit  bool
 }
 
+// raise ends the consumer as the source ended its goroutine.
+func (ft *fault) raise() {
+	if ft == nil {
+		return
+	}
+	if ft.exit {
+		runtime.Goexit()
+	}
+	panic(ft.value)
+}
+
 // A source brings the inputs of a sequence into a run, on a goroutine of its
 // own.
 type source[In any] struct {
@@ -120,7 +131,7 @@ func (s *source[In]) feed(x In) bool {
 		e.unlock()
 		return false
 	}
-	e.inputLocked(it)
+	e.inputLocked(it, e.plan.entry)
 	*it.cell(int(it.site)).(*In) = x
 	a := e.arriveLocked(it, e.plan.entry, 0)
 	if a == arrivedNot {
@@ -240,6 +251,7 @@ func (c *consumer[Out]) take() []result[Out] {
 				var none Out
 				*cell = none
 			}
+			e.yields++
 			e.unlinkLocked(it)
 		}
 		if c.taken > 0 {
@@ -298,13 +310,7 @@ func (c *consumer[Out]) leave() {
 	e.stopLocked(cause, err)
 	e.unlock()
 	e.cancel(errLoopLeft)
-	if ft == nil {
-		return
-	}
-	if ft.exit {
-		runtime.Goexit()
-	}
-	panic(ft.value)
+	ft.raise()
 }
 
 // end is the last error of the loop, or nil.

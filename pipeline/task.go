@@ -74,42 +74,39 @@ func (t *stageTask) run(ctx context.Context) error {
 	now := e.now()
 	if t.v == nil {
 		p.pending--
-		t.v = p.beginLocked(it)
+		t.v = p.beginLocked(it) // its first attempt is counted by that
 		t.v.queued, t.v.worked = now-it.since, 0
 		p.serveLocked()
 	} else {
 		p.delayed--
 		p.figures.retried++
 		it.phase = phaseRunning
+		t.v.attempts++
+		e.eventLocked(it, EventStarted, t.v, nil)
 	}
 	it.since = now
-	t.v.attempts++
 	call := &callContext{task: ctx, it: it, attempt: t.v.attempts}
 	e.unlock()
 
 	returned := false
 	defer func() {
 		if !returned { // a panic or a Goexit, which is the executor's to handle
-			t.attempted(call)
+			t.attempted(call, &outcome{err: errPanicked})
 			e.unlock()
 		}
 	}()
 	err := e.invoke(it, t.s, call)
-	to := t.s.next
-	if err == nil {
-		to = e.resolve(it, to)
+	var o outcome
+	if t.s.def.judge(err, &o); err == nil {
+		o.to = e.follow(it, t.s.next, &o)
 	}
 	returned = true
 
-	t.attempted(call)
-	switch {
-	case err == nil:
+	t.attempted(call, &o)
+	if err == nil || o.skip && it.canceledBy() == nil {
+		err = nil // it is no failure, or one of a route, which is not retried
 		p.delayed--
-		t.leaveLocked(nil, to)
-	case isSkip(err) && it.canceledBy() == nil:
-		p.delayed--
-		t.leaveLocked(err, 0)
-		err = nil
+		t.leaveLocked(&o)
 	}
 	e.unlock()
 	return err
@@ -117,26 +114,33 @@ func (t *stageTask) run(ctx context.Context) error {
 
 // attempted notes that an attempt is over, and leaves e locked. Until it is
 // clear what comes next, the item is between two attempts.
-func (t *stageTask) attempted(call *callContext) {
+func (t *stageTask) attempted(call *callContext, o *outcome) {
 	call.end(&callOver)
 	t.e.mu.Lock()
 	now := t.e.now()
+	t.p.adapt.calledLocked(t.p, now, now-t.it.since, o)
 	t.v.worked += now - t.it.since
 	t.it.since = now
+	if o.err != nil {
+		t.e.eventLocked(t.it, EventAttemptFailed, t.v, o.err)
+	}
 	t.it.phase = phaseDelayed
 	t.p.delayed++
 }
 
 // leaveLocked moves the item on. Its worker is given back with the permit.
-func (t *stageTask) leaveLocked(err error, to int) {
+func (t *stageTask) leaveLocked(o *outcome) {
 	t.left = true
 	t.it.x.task = nil
-	t.e.carryLocked(t.it, t.e.leaveLocked(t.it, t.p, t.v, err, to, 0))
+	t.e.carryLocked(t.it, t.e.leaveLocked(t.it, t.p, t.v, o, t.e.now()))
 }
 
 // settled is called when the task's future is done.
 func (t *stageTask) settled(f *antflow.Future[struct{}]) {
 	e, it, p := t.e, t.it, t.p
+	err := f.Err()
+	var o outcome
+	p.def.judge(err, &o)
 	e.mu.Lock()
 	defer e.unlock()
 	if t.left || it.phase == phaseGone {
@@ -147,22 +151,25 @@ func (t *stageTask) settled(f *antflow.Future[struct{}]) {
 	v := t.v
 	if v == nil {
 		p.pending--
-		v = new(visit)
+		v = new(visit) // it has not begun
 	} else {
 		p.delayed--
 	}
-	err := f.Err()
 	if f.State() == antflow.StateCanceled {
 		c := it.canceledBy()
 		if c == nil {
 			c = &cancelError{err: context.Canceled, cause: err}
 		}
+		p.figures.canceled++
+		e.eventLocked(it, EventCanceled, v, c)
 		e.canceledLocked(it, c)
 	} else {
-		e.carryLocked(it, e.leaveLocked(it, p, v, err, 0, 0))
+		e.carryLocked(it, e.leaveLocked(it, p, v, &o, e.now()))
 	}
 	p.serveLocked()
 }
+
+var errPanicked error = sentinel("the call of the stage's function did not return")
 
 // places are the workers of a pool as a semaphore, with the one of the stage's
 // options behind it. So the executor's tasks take a worker like a permit: with
