@@ -9,9 +9,7 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 	s := &e.plan.sites[it.site]
 	switch it.phase {
 	case phaseNew: // it belongs to who makes it; see enterLocked
-		if it.x != nil {
-			it.x.canceled = c
-		}
+		it.more().canceled = c
 	case phaseWaiting:
 		p := e.pools[s.pool]
 		switch {
@@ -24,7 +22,7 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 			p.pending--
 		}
 		p.figures.canceled++
-		e.eventLocked(it, EventCanceled, nil, c)
+		e.eventLocked(it, EventCanceled, c)
 		e.canceledLocked(it, c)
 		p.serveLocked()
 	case phaseReady:
@@ -33,20 +31,25 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 		e.ready--
 		p.running--
 		p.figures.canceled++
-		e.eventLocked(it, EventCanceled, nil, c)
+		e.eventLocked(it, EventCanceled, c)
 		e.canceledLocked(it, c)
 		p.serveLocked()
 	case phaseRunning, phaseDelayed:
 		switch {
 		case it.x != nil && it.x.task != nil:
 			e.cancelTaskLocked(it, c)
-		case e.failure == nil && it.x != nil && it.x.canceled == nil:
+		case e.failure != nil: // the context of the carriers ends with the run's
+		case it.more().canceled == nil:
 			it.x.canceled = c
-			e.later.ends = append(e.later.ends, &it.visits[len(it.visits)-1].call)
-			e.later.any = true
+			if !e.pools[s.pool].tasks { // else submitTask is about to see it
+				e.later.ends = append(e.later.ends, it.call)
+				e.later.any = true
+			}
 		}
-		// When the run ends, the context of its carriers does.
-	case phaseBlocked, phaseOut:
+	case phaseOut:
+		e.out.remove(it)
+		e.canceledLocked(it, c)
+	case phaseBlocked:
 		it.q.remove(it)
 		e.canceledLocked(it, c)
 		e.admittedLocked(it)
@@ -69,14 +72,13 @@ func (e *engine) cancelTaskLocked(it *item, c *cancelError) {
 
 // canceledLocked takes an item out that was canceled.
 func (e *engine) canceledLocked(it *item, c *cancelError) arrival {
-	e.clearLocked(it)
 	e.recordLocked(it, ItemCanceled)
-	it.x.each(func(o *origin) {
+	it.each(func(o *origin) {
 		if o.canceled == nil {
 			o.canceled = c
 		}
 	})
-	it.err = nil
+	e.clearLocked(it)
 	e.partLocked(it)
 	e.removeLocked(it)
 	return arrivedIn
@@ -89,7 +91,7 @@ func (e *engine) cancelOrigin(o *origin, c *cancelError) {
 		o.canceled = c
 		var items []*item
 		for it := e.head; it != nil; it = it.next {
-			if it.x != nil && it.x.origin == o {
+			if it.isOf(o) {
 				items = append(items, it)
 			}
 		}
@@ -104,8 +106,8 @@ func (e *engine) cancelOrigin(o *origin, c *cancelError) {
 		// What is left of it is part of a batch that others are in, too.
 		shared := false
 		for it := e.head; it != nil && !shared; it = it.next {
-			if it.x != nil && it.x.origin != o {
-				it.x.each(func(other *origin) { shared = shared || other == o })
+			if !it.isOf(o) {
+				it.each(func(other *origin) { shared = shared || other == o })
 			}
 		}
 		if shared {
@@ -121,7 +123,7 @@ func (e *engine) cancelOrigin(o *origin, c *cancelError) {
 // for its result.
 func (g *gather) withdrawLocked(o *origin) {
 	for i := len(g.members) - 1; i >= 0; i-- {
-		if x := g.members[i].x; x != nil && x.origin == o {
+		if g.members[i].isOf(o) {
 			g.batch.remove(i)
 			g.members = append(g.members[:i], g.members[i+1:]...)
 			g.count--
@@ -134,12 +136,10 @@ func (g *gather) withdrawLocked(o *origin) {
 		g.e.later.any = true
 		g.timer = nil
 	}
-	if g.x != nil {
-		found := false
-		g.x.each(func(other *origin) { found = found || other == o })
-		if found {
-			g.e.settleLocked(o)
-		}
+	folded := false
+	g.folded.each(func(other *origin) { folded = folded || other == o })
+	if folded {
+		g.e.settleLocked(o)
 	}
 }
 

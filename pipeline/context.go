@@ -18,10 +18,17 @@ import (
 type callContext struct {
 	task    context.Context // of the executor's task
 	it      *item
-	attempt int32
-	ended   atomic.Pointer[error] // the cause, once it has ended
 	made    atomic.Pointer[realContext]
+	cause   error         // of a cancellation; written before the state tells of it
+	state   atomic.Uint32 // one of the three below
+	attempt int32
 }
+
+const (
+	callLasts uint32 = iota
+	callEnded
+	callCanceled
+)
 
 type realContext struct {
 	context.Context
@@ -35,12 +42,28 @@ type (
 
 var callOver error = sentinel("the call of the stage's function is over")
 
-// end ends the context with the cause, unless it has ended.
-func (c *callContext) end(cause *error) {
-	c.ended.CompareAndSwap(nil, cause)
+// end ends the context since the call is over.
+func (c *callContext) end() { c.stop(callEnded) }
+
+// cancel ends the context with a cause. Only one goroutine calls it.
+func (c *callContext) cancel(cause error) {
+	c.cause = cause
+	c.stop(callCanceled)
+}
+
+func (c *callContext) stop(state uint32) {
+	c.state.CompareAndSwap(callLasts, state)
 	if r := c.made.Load(); r != nil {
-		r.cancel(*c.ended.Load())
+		r.cancel(c.reason())
 	}
+}
+
+// reason is why the context has ended.
+func (c *callContext) reason() error {
+	if c.state.Load() == callCanceled {
+		return c.cause
+	}
+	return callOver
 }
 
 // real returns the cancelable context, which it makes the first time.
@@ -54,8 +77,8 @@ func (c *callContext) real() *realContext {
 		cancel(nil)
 		return c.made.Load()
 	}
-	if cause := c.ended.Load(); cause != nil {
-		cancel(*cause)
+	if c.state.Load() != callLasts {
+		cancel(c.reason())
 	}
 	return r
 }
@@ -78,7 +101,7 @@ func (c *callContext) Err() error {
 }
 
 // hasEnded reports whether the real context, made now, would be canceled.
-func (c *callContext) hasEnded() bool { return c.ended.Load() != nil || c.task.Err() != nil }
+func (c *callContext) hasEnded() bool { return c.state.Load() != callLasts || c.task.Err() != nil }
 
 // Value implements [context.Context]. The item's own values come first. Keys
 // of package context go to the real context once there is one, so that what is
@@ -92,8 +115,8 @@ func (c *callContext) Value(key any) any {
 			return c
 		}
 	}
-	if x := c.it.x; x != nil && x.values != nil {
-		if v := x.values.Value(key); v != nil {
+	if l := c.it.lineage; l != nil && l.values != nil {
+		if v := l.values.Value(key); v != nil {
 			return v
 		}
 	}

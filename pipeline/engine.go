@@ -45,8 +45,8 @@ type engine struct {
 	feeders  []*feeder // wait for room in the window, first come, first served
 	stalled  []*stall  // calls and items that wait to emit
 	unsent   []*item   // to be submitted as tasks, once there is a keeper
-	free     *bundle   // to be used again
-	out      queue     // results for the consumer
+	spare    [][]any   // cells to be used again, by the type of their value
+	out      list      // results for the consumer
 	news     chan struct{}
 	waits    bool    // the consumer waits for news
 	starved  *feeder // the source waits for room
@@ -61,6 +61,7 @@ type engine struct {
 	failures failures
 	recent   []ItemStatus // a ring of the items that left last
 	recents  int          // how many have been put there
+	settling int          // futures that are being told of their end
 	observer observer
 	later    later
 }
@@ -68,7 +69,8 @@ type engine struct {
 // later is what has to be done once mu is released.
 type later struct {
 	any     bool
-	carry   int // carriers to submit
+	carry   int    // carriers to submit
+	run     uint64 // for that keeper
 	keep    bool
 	tasks   []*item
 	routes  []*item
@@ -189,7 +191,7 @@ func (e *engine) unlock() {
 			e.cancel(l.cause)
 		}
 		for _, c := range l.ends {
-			c.end(c.it.x.canceled.reason())
+			c.cancel(c.it.x.canceled.reason())
 		}
 		for _, f := range l.cancels {
 			f.Cancel()
@@ -204,53 +206,53 @@ func (e *engine) unlock() {
 			go e.keep()
 		}
 		for range l.carry {
-			e.submitCarrier()
+			e.submitCarrier(l.run)
 		}
 		for _, it := range l.tasks {
 			e.submitTask(it)
 		}
-		if len(l.routes) == 0 {
+		if len(l.routes) == 0 && len(l.settles) == 0 {
 			return
 		}
 		for _, it := range l.routes {
-			it.x.target = e.resolve(it, int(it.site))
-			if it.err != nil {
-				it.x.kind = kindOf(it.err)
-			}
+			e.resolve(int(it.site), it.val, &it.x.routed)
 		}
 		e.mu.Lock()
+		e.settling -= len(l.settles)
 		for _, it := range l.routes {
-			e.routedLocked(it, it.x.target, 0)
+			o := it.x.routed
+			it.x.routed = outcome{}
+			e.routedLocked(it, &o)
 		}
 	}
 }
 
 // routedLocked lets an item arrive, that until now was being routed or made,
 // and tells who waits for that.
-func (e *engine) routedLocked(it *item, to int, now int64) {
-	if a := e.enterLocked(it, to, now); a != arrivedNot {
+func (e *engine) routedLocked(it *item, o *outcome) {
+	if a := e.enterLocked(it, o); a != arrivedNot {
 		e.carryLocked(it, a)
 		e.admittedLocked(it)
 	}
 }
 
 // enterLocked lets an item arrive that was routed or made outside of the lock.
-func (e *engine) enterLocked(it *item, to int, now int64) arrival {
+func (e *engine) enterLocked(it *item, o *outcome) arrival {
 	if c := it.canceledBy(); c != nil {
 		return e.canceledLocked(it, c)
 	}
-	if failure, ok := it.err.(*ItemError); ok {
-		it.err = nil
-		return e.failedLocked(it, failure, it.x.kind, nil)
+	if o.err != nil {
+		return e.failedLocked(it, &ItemError{Err: o.err}, o.kind)
 	}
-	return e.arriveLocked(it, to, now)
+	it.val = o.val
+	return e.arriveLocked(it, o.to, 0)
 }
 
 // restLocked is called when there is no item. What was gathered goes on once no
 // more can come, and it reports whether something did; when nothing is left
 // either, the run is over.
 func (e *engine) restLocked() bool {
-	if !e.closed {
+	if !e.closed || e.settling > 0 || e.observer.busy() {
 		return false
 	}
 	for _, g := range e.gathers {

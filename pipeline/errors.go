@@ -142,11 +142,11 @@ func (c *cancelError) with(fnErr error) *cancelError {
 }
 
 // reason is the cause for a context that ends with the item.
-func (c *cancelError) reason() *error {
+func (c *cancelError) reason() error {
 	if c.cause != nil {
-		return &c.cause
+		return c.cause
 	}
-	return &c.err
+	return c.err
 }
 
 // canceledBy is the cancellation by the ended ctx.

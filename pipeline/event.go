@@ -58,18 +58,22 @@ type observer struct {
 	waiting []chan struct{} // of those that wait for it to catch up
 }
 
+func (o *observer) busy() bool { return o.telling || len(o.events) > 0 }
+
 const mostEvents = 4096
 
 // eventLocked notes an event, if somebody wants to know of it.
-func (e *engine) eventLocked(it *item, kind EventKind, v *visit, err error) {
-	if e.conf.onEvent == nil {
-		return
+func (e *engine) eventLocked(it *item, kind EventKind, err error) {
+	if e.conf.onEvent != nil {
+		e.noteLocked(it, kind, err)
 	}
+}
+
+func (e *engine) noteLocked(it *item, kind EventKind, err error) {
 	ev := Event{Kind: kind, Time: e.epoch.Add(time.Duration(e.now())), Item: it.identity(), Err: err}
 	if s := &e.plan.sites[it.site]; s.kind == siteStage {
 		ev.Stage = s.def.name
-	}
-	if v != nil {
+		v := &it.visit
 		ev.Attempt = int(v.attempts)
 		ev.Queued, ev.Worked = time.Duration(max(v.queued, 0)), time.Duration(max(v.worked, 0))
 	}
@@ -98,7 +102,7 @@ func (e *engine) observe() {
 	o.telling = false
 	waiting := o.waiting
 	o.waiting = nil
-	e.mu.Unlock()
+	e.unlock() // the run may be over with that
 	for _, c := range waiting {
 		close(c)
 	}

@@ -36,9 +36,12 @@ func (f *figures) samples() bool {
 // left counts a visit that is over; now is 0 where the clock was not read.
 func (f *figures) left(v *visit, now int64) {
 	f.since++
-	if v.worked < 0 || now == 0 {
-		return
+	if v.worked >= 0 && now != 0 {
+		f.time(v, now)
 	}
+}
+
+func (f *figures) time(v *visit, now int64) {
 	f.timed++
 	f.queued += max(v.queued, 0)
 	f.worked += v.worked

@@ -1,5 +1,7 @@
 package pipeline
 
+import "slices"
+
 // arrival is what becomes of an item that comes to a site.
 type arrival uint8
 
@@ -30,7 +32,7 @@ func (e *engine) arriveLocked(it *item, to int, now int64) arrival {
 		x := it.more()
 		x.emitted, x.parts = 0, len(s.branches)
 		if s.kind == siteUnbatch {
-			x.parts = s.unbatch.count(it.cell(to))
+			x.parts = s.unbatch.count(it.val)
 		}
 		it.phase = phaseEmitting
 		if e.emitLocked(it) || x.stalled {
@@ -46,8 +48,10 @@ func (e *engine) arriveLocked(it *item, to int, now int64) arrival {
 	case siteBatch:
 		return e.gathers[s.gather].arriveLocked(it)
 	case siteWrap:
-		s.wrap(it, it.cell(to), it.cell(s.next))
+		out := e.cellLocked(s.next)
+		s.wrap(it, it.val, out)
 		e.clearLocked(it)
+		it.val = out
 		return e.arriveLocked(it, s.next, now)
 	}
 	return e.pools[s.pool].arriveLocked(it, now)
@@ -77,7 +81,8 @@ func (p *pool) takeInLocked(it *item, now int64) arrival {
 		it.since = now
 	}
 	p.figures.entered++
-	e.eventLocked(it, EventEntered, nil, nil)
+	it.visit = visit{pool: int32(p.index), queued: -1, worked: -1}
+	e.eventLocked(it, EventEntered, nil)
 	if p.tasks {
 		it.phase = phaseWaiting
 		p.pending++
@@ -166,7 +171,8 @@ func (e *engine) admittedLocked(it *item) {
 
 // failLocked sends an item to the end with an error, wherever it was.
 func (e *engine) failLocked(it *item, err error) arrival {
-	it.err = err
+	it.more().err = err
+	e.clearLocked(it)
 	return e.arriveLocked(it, 0, 0)
 }
 
@@ -174,7 +180,7 @@ func (e *engine) failLocked(it *item, err error) arrival {
 // its error.
 func (e *engine) endLocked(it *item) {
 	state := ItemDone
-	if it.err != nil {
+	if it.failure() != nil {
 		state = ItemFailed
 	}
 	e.recordLocked(it, state)
@@ -207,10 +213,7 @@ func (e *engine) holdLocked(it *item, point int) {
 // outLocked hands an item to the consumer.
 func (e *engine) outLocked(it *item) {
 	it.phase = phaseOut
-	prio := it.prio
-	it.prio = 0 // first come, first served
-	e.out.push(it)
-	it.prio = prio
+	e.out.append(it)
 	e.tellLocked()
 }
 
@@ -270,7 +273,7 @@ func (e *engine) unlinkLocked(it *item) {
 		it.next.prev = it.prev
 	}
 	it.prev, it.next = nil, nil
-	e.recycleLocked(it)
+	e.clearLocked(it)
 }
 
 // wentAsLocked makes room for another item that comes from where one that has
@@ -301,23 +304,37 @@ func (e *engine) wentLocked(n int) {
 	e.wakeStalledLocked()
 }
 
-// recycleLocked keeps the cells of an item for others. They are blank: who
-// takes a value out of a cell clears it.
-func (e *engine) recycleLocked(it *item) {
-	if b := it.cells; b != nil {
-		it.cells = nil
-		b.next = e.free
-		e.free = b
+// cellLocked returns a blank cell for a value on its way to a site.
+func (e *engine) cellLocked(site int) any {
+	s := &e.plan.sites[site]
+	if spare := e.spare[s.class]; len(spare) > 0 {
+		c := spare[len(spare)-1]
+		e.spare[s.class] = spare[:len(spare)-1]
+		return c
 	}
+	return s.cells.make()
 }
 
-// bundleLocked returns blank cells.
-func (e *engine) bundleLocked() *bundle {
-	if b := e.free; b != nil {
-		e.free, b.next = b.next, nil
-		return b
+// mostSpare is how many cells of one type are kept.
+const mostSpare = 256
+
+// clearLocked clears the value of an item, if it has one, and keeps its cell
+// for others.
+func (e *engine) clearLocked(it *item) {
+	if it.val == nil {
+		return
 	}
-	return &bundle{cells: make([]any, len(e.plan.sites))}
+	e.spareLocked(int(it.site), it.val)
+	it.val = nil
+}
+
+// spareLocked clears a cell and keeps it.
+func (e *engine) spareLocked(site int, cell any) {
+	s := &e.plan.sites[site]
+	s.cells.clear(cell)
+	if len(e.spare[s.class]) < mostSpare {
+		e.spare[s.class] = append(e.spare[s.class], cell)
+	}
 }
 
 // narrowLocked notes that an item can't come to some of the points of order any
@@ -370,45 +387,34 @@ func (e *engine) mayPassLocked(s *site) bool {
 	return s.kind != siteBatch || e.gathers[s.gather].open()
 }
 
-// resolve follows the routes from a site on and returns the site where the item
-// goes. It calls the user's predicates, so it is called without the lock, by
-// who the item belongs to. A failure is noted in it.
-func (e *engine) resolve(it *item, to int) (site int) {
-	if e.plan.sites[to].kind != siteRoute {
-		return to
-	}
+// resolve follows the routes from a site on for the value in a cell, and notes
+// where it goes. It calls the user's predicates, so it is called without the
+// lock, by who the value belongs to.
+func (e *engine) resolve(to int, cell any, o *outcome) {
 	defer func() {
 		if v := recover(); v != nil {
-			it.err = &ItemError{Err: panicError(v)}
+			o.fail(panicError(v))
 		}
 	}()
-	for {
+	for e.plan.sites[to].kind == siteRoute {
 		s := &e.plan.sites[to]
-		if s.kind != siteRoute {
-			return to
-		}
 		if s.known != nil {
-			if s.known(it.cell(to), it.cell(s.next)) {
-				s.cells.clear(it.cell(to))
-				to = s.next
-				continue
+			out := e.plan.sites[s.next].cells.make()
+			if s.known(cell, out) {
+				to, cell = s.next, out
+			} else {
+				to = s.branches[0]
 			}
-			if s.branches[0] != to {
-				it.move(to, s.branches[0])
-			}
-			to = s.branches[0]
 			continue
 		}
-		i := s.pick(it.cell(to))
+		i := s.pick(cell)
 		if i < 0 {
-			it.err = &ItemError{Err: ErrNoRoute}
-			return to
-		}
-		if s.branches[i] != to {
-			it.move(to, s.branches[i])
+			o.fail(ErrNoRoute)
+			return
 		}
 		to = s.branches[i]
 	}
+	o.to, o.val = to, cell
 }
 
 // mayEmitLocked reports whether an item may be made into one more part. There
@@ -428,7 +434,7 @@ func (e *engine) wakeStalledLocked() {
 	for _, s := range stalled {
 		switch {
 		case s.it.phase == phaseGone:
-		case e.failure == nil && (s.it.x == nil || s.it.x.canceled == nil) && !e.mayEmitLocked(s.it):
+		case e.failure == nil && s.it.canceledBy() == nil && !e.mayEmitLocked(s.it):
 			e.stalled = append(e.stalled, s)
 		case s.wake != nil:
 			e.signalLocked(s.wake)
@@ -452,18 +458,24 @@ func (e *engine) emitLocked(it *item) bool {
 			return false
 		}
 		var from *member
-		if s.kind == siteUnbatch && x.oneForOne && len(x.members) == x.parts {
-			from = &x.members[x.emitted]
+		if s.kind == siteUnbatch && it.lineage != nil && it.oneForOne && len(it.members) == x.parts {
+			from = &it.members[x.emitted]
 		}
-		part := e.partOfLocked(it, from)
 		to := s.next
 		if s.kind == siteTee {
 			to = s.branches[x.emitted]
-			s.cells.copy(part.cell(to), it.cell(int(it.site)))
+		}
+		part := e.partOfLocked(it, from, to)
+		if s.kind == siteTee {
+			s.cells.copy(part.val, it.val)
 		} else {
-			s.unbatch.part(it.cell(int(it.site)), x.emitted, part.cell(to))
+			s.unbatch.part(it.val, x.emitted, part.val)
 		}
 		e.addLocked(part, it, to)
+		if part.lineage != nil && part.origin != nil && part.origin.canceled != nil {
+			e.canceledLocked(part, part.origin.canceled)
+			continue
+		}
 		if a := e.arriveLocked(part, to, 0); a != arrivedNot {
 			e.carryLocked(part, a)
 			continue
@@ -478,37 +490,28 @@ func (e *engine) emitLocked(it *item) bool {
 
 // partOfLocked returns a new item that is made of another one, or that is a
 // member of it again. It is not in the run yet.
-func (e *engine) partOfLocked(it *item, from *member) *item {
-	s := &e.plan.sites[it.site]
-	part := e.makeItem(s.depth + len(it.visits))
-	part.inherit(it)
-	part.id, part.prio, part.made = it.id, it.prio, it.site
-	part.cells = e.bundleLocked()
-	x := it.x
-	if from != nil {
-		part.id, x = from.id, from.x
+func (e *engine) partOfLocked(it *item, from *member, to int) *item {
+	part := e.makeItem()
+	if it.x != nil && len(it.x.past) > 0 {
+		part.more().past = slices.Clone(it.x.past)
 	}
-	if x != nil {
-		part.x = &extra{key: x.key, values: x.values, origin: x.origin, members: x.members, oneForOne: from != nil && x.oneForOne}
-		e.refLocked(part.x)
+	part.id, part.prio, part.made, part.site = it.id, it.prio, it.site, int32(to)
+	part.val = e.cellLocked(to)
+	switch l := it.lineage; {
+	case from != nil:
+		part.id, part.lineage = from.id, from.lineage
+	case l != nil && l.oneForOne: // no longer
+		part.lineage = &lineage{key: l.key, values: l.values, origin: l.origin, members: l.members}
+	default:
+		part.lineage = l
 	}
+	part.each(func(o *origin) { o.refs++ })
 	return part
-}
-
-// clearLocked clears the value that an item has at its site.
-func (e *engine) clearLocked(it *item) {
-	if it.cells == nil {
-		return
-	}
-	if c := it.cells.cells[it.site]; c != nil {
-		e.plan.sites[it.site].cells.clear(c)
-	}
 }
 
 // goneLocked takes an item out that came to nothing, or whose parts go on.
 func (e *engine) goneLocked(it *item) {
 	e.recordLocked(it, ItemGone)
-	e.clearLocked(it)
 	e.partLocked(it)
 	e.removeLocked(it)
 }

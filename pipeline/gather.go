@@ -16,7 +16,7 @@ type gather struct {
 	batch   batch
 	count   int
 	members []member
-	x       *extra // of whom the members' origins are, in a reduction
+	folded  *lineage // of a reduction: who was fed of what it has taken
 	prio    int
 	timer   *time.Timer
 	run     uint64 // counts the batches
@@ -35,13 +35,13 @@ func (g *gather) arriveLocked(it *item) arrival {
 		return arrivedNot
 	}
 	e := g.e
-	g.batch.add(it.cell(g.site))
+	g.batch.add(it.val)
 	e.clearLocked(it)
 	if g.count == 0 || it.prio > g.prio {
 		g.prio = it.prio
 	}
 	g.count++
-	g.members = append(g.members, member{it.id, it.x})
+	g.members = append(g.members, member{it.id, it.lineage})
 	switch {
 	case g.count == g.def.size:
 		g.emitLocked()
@@ -69,19 +69,19 @@ func (g *gather) emitLocked() {
 		e.later.any = true
 	}
 	s := &e.plan.sites[g.site]
-	it := e.makeItem(e.plan.sites[s.next].depth)
-	it.made, it.prio = int32(g.site), g.prio
-	it.cells = e.bundleLocked()
+	it := e.makeItem()
+	it.made, it.prio, it.site = int32(g.site), g.prio, int32(s.next)
+	it.val = e.cellLocked(s.next)
 	if g.fold != nil {
-		g.fold.take(it.cell(s.next))
-		it.x, g.x = g.x, nil
+		g.fold.take(it.val)
+		it.lineage, g.folded = g.folded, nil
 	} else {
-		g.batch.take(it.cell(s.next))
+		g.batch.take(it.val)
 		first := g.members[0]
 		it.id = first.id
-		it.x = &extra{members: g.members, oneForOne: true}
-		if first.x != nil {
-			it.x.key, it.x.values = first.x.key, first.x.values
+		it.lineage = &lineage{members: g.members, oneForOne: true}
+		if first.lineage != nil {
+			it.key, it.values = first.key, first.values
 		}
 	}
 	g.count, g.members = 0, nil
@@ -136,10 +136,10 @@ func (g *gather) dropLocked(c *cancelError) {
 		g.timer = nil
 	}
 	for _, m := range g.members {
-		g.e.cancelOriginsLocked(m.x, c)
+		g.e.cancelOriginsLocked(m.lineage, c)
 	}
-	g.e.cancelOriginsLocked(g.x, c)
-	g.count, g.members, g.x, g.done = 0, nil, nil, true
+	g.e.cancelOriginsLocked(g.folded, c)
+	g.count, g.members, g.folded, g.done = 0, nil, nil, true
 	if g.def != nil {
 		g.batch = g.def.make()
 	}

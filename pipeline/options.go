@@ -91,7 +91,7 @@ func (l labels[In]) label(it *item, x In) {
 		it.prio = l.prio(x)
 	}
 	if l.key != nil {
-		it.more().key = l.key(x)
+		it.lineage = &lineage{key: l.key(x)}
 	}
 }
 

@@ -16,38 +16,39 @@ type origin struct {
 	release  func() bool // ends the watch over the context that it was fed with
 }
 
-// each calls fn for every origin that x has.
-func (x *extra) each(fn func(o *origin)) {
-	if x == nil {
+// each calls fn for every origin that l has.
+func (l *lineage) each(fn func(o *origin)) {
+	if l == nil {
 		return
 	}
-	if x.origin != nil {
-		fn(x.origin)
+	if l.origin != nil {
+		fn(l.origin)
 	}
-	for _, m := range x.members {
-		m.x.each(fn)
+	for _, m := range l.members {
+		m.each(fn)
 	}
 }
 
-// refLocked notes one more item that comes of the origins of x.
-func (e *engine) refLocked(x *extra) {
-	x.each(func(o *origin) { o.refs++ })
-}
+// isOf reports whether l is of the origin alone.
+func (l *lineage) isOf(o *origin) bool { return l != nil && l.origin == o }
+
+// hasOrigin reports whether somebody may hold a future of l.
+func (l *lineage) hasOrigin() bool { return l != nil && (l.origin != nil || l.members != nil) }
 
 // partLocked tells the origins of an item that it has ended: at the end of the
 // pipeline, with its result or its error, or elsewhere with nothing.
 func (e *engine) partLocked(it *item) {
-	if it.x == nil || it.x.origin == nil && it.x.members == nil {
+	if !it.hasOrigin() {
 		return
 	}
 	var cell any
-	if it.site == 0 && it.err == nil && it.cells != nil {
-		cell = it.cell(0)
-		it.cells.cells[0] = nil
+	err := it.failure()
+	if it.site == 0 && err == nil {
+		cell, it.val = it.val, nil // it is shared from now on
 	}
-	it.x.each(func(o *origin) {
-		if it.err != nil {
-			o.errs = append(o.errs, it.err)
+	it.each(func(o *origin) {
+		if err != nil {
+			o.errs = append(o.errs, err)
 		} else if o.out == nil {
 			o.out = cell
 		}
@@ -68,13 +69,14 @@ func (e *engine) settleLocked(o *origin) {
 		return
 	}
 	o.settled = true
+	e.settling++
 	e.later.settles = append(e.later.settles, o)
 	e.later.any = true
 }
 
-// cancelOriginsLocked settles the futures of the origins that x has.
-func (e *engine) cancelOriginsLocked(x *extra, c *cancelError) {
-	x.each(func(o *origin) {
+// cancelOriginsLocked settles the futures of the origins that l has.
+func (e *engine) cancelOriginsLocked(l *lineage, c *cancelError) {
+	l.each(func(o *origin) {
 		if !o.settled {
 			o.canceled = c
 			e.settleLocked(o)

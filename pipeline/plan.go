@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -17,6 +18,7 @@ type plan struct {
 	wraps   bool  // histories are results
 	gathers []int // the sites that gather, upstream first
 	points  []int // the sites whose items have to come in order, the end first
+	classes int   // types of values
 }
 
 type siteKind uint8
@@ -49,7 +51,7 @@ type site struct {
 
 	gather int // index among plan.gathers, or -1
 	point  int // index among plan.points, or -1
-	depth  int // most stages that an item visits from here on
+	class  int // which type of values it is among those of the plan
 	reach  uint64
 }
 
@@ -77,14 +79,6 @@ type builder struct{ sites []site }
 
 func (b *builder) add(s site) int {
 	s.gather, s.point = -1, -1
-	if s.kind != siteEnd {
-		for _, next := range s.nexts() {
-			s.depth = max(s.depth, b.sites[next].depth)
-		}
-	}
-	if s.kind == siteStage {
-		s.depth++
-	}
 	b.sites = append(b.sites, s)
 	return len(b.sites) - 1
 }
@@ -180,9 +174,19 @@ func (p *plan) stagesAt(id int, found []*stageDef) []*stageDef {
 	return found
 }
 
-// number tells the sites where their stage, their gathering and their point of
-// order are. Sites are laid back to front, so the last ones are upstream.
+// number tells the sites where their stage, their gathering, their point of
+// order and their type are. Sites are laid back to front, so the last ones are upstream.
 func (p *plan) number() {
+	types := make(map[reflect.Type]int)
+	for i := range p.sites {
+		s := &p.sites[i]
+		t := reflect.TypeOf(s.cells.make())
+		if _, known := types[t]; !known {
+			types[t] = len(types)
+		}
+		s.class = types[t]
+	}
+	p.classes = len(types)
 	p.points = []int{0}
 	p.sites[0].point = 0
 	p.sites[0].reach = 1

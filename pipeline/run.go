@@ -23,6 +23,7 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 	e.news = make(chan struct{}, 1)
 	e.done = make(chan struct{})
 	e.made = make([]int, len(p.sites))
+	e.spare = make([][]any, p.classes)
 	e.cursors = make([]*item, len(p.points))
 	e.pools = make([]*pool, len(p.pools))
 	for i, d := range p.pools {
@@ -57,7 +58,7 @@ func (e *engine) inputLocked(it *item, at int) {
 	it.id = e.nextID
 	e.nextID++
 	it.made = -1
-	it.cells = e.bundleLocked()
+	it.val = e.cellLocked(at)
 	it.site = int32(at)
 	e.addLocked(it, nil, at)
 }
@@ -130,7 +131,7 @@ func settleWith[Out any](o *origin) {
 func (r *Run[In, Out]) Feed(ctx context.Context, x In, opts ...FeedOption) *antflow.Future[Out] {
 	must(r != nil, "Feed: the run is nil")
 	must(ctx != nil, "Feed: the context must not be nil")
-	it := r.e.makeItem(r.e.plan.sites[r.e.plan.entry].depth)
+	it := r.e.makeItem()
 	r.labels.label(it, x)
 	return feed(ctx, r, it, r.e.plan.entry, x, opts)
 }
@@ -152,7 +153,7 @@ func FeedAt[A, In, Out any](ctx context.Context, r *Run[In, Out], stage string, 
 	cell := r.e.plan.sites[at].cells.make()
 	_, ok := cell.(*A)
 	must(ok, "FeedAt(%q): the input is of type %s, but the stage takes %s", stage, typeIn(new(A)), typeIn(cell))
-	it := r.e.makeItem(r.e.plan.sites[at].depth)
+	it := r.e.makeItem()
 	return feed(ctx, r, it, at, x, opts)
 }
 
@@ -168,31 +169,34 @@ func feed[A, In, Out any](ctx context.Context, r *Run[In, Out], it *item, at int
 	if r.e.failures.keep > 0 {
 		o.input = x
 	}
-	extra := it.more()
-	extra.origin = o
-	given := fed{key: extra.key, prio: it.prio}
+	if it.lineage == nil {
+		it.lineage = new(lineage)
+	}
+	it.origin = o
+	given := fed{key: it.key, prio: it.prio}
 	for i, opt := range opts {
 		must(opt != nil, "Feed: nil FeedOption at index %d", i)
 		opt(&given)
 	}
-	extra.key, it.prio = given.key, given.prio
+	it.key, it.prio = given.key, given.prio
 	if ctx != r.parent {
-		extra.values = context.WithoutCancel(antflow.WithoutTask(ctx))
+		it.values = context.WithoutCancel(antflow.WithoutTask(ctx))
 	}
 	p.OnCancel(func() { r.e.cancelOrigin(o, errCanceled) })
 	e := r.e
-	e.enter(ctx, it, at, r.parent, func() { *it.cell(at).(*A) = x })
+	e.enter(ctx, it, at, r.parent, func() { *it.val.(*A) = x })
 	return f
 }
 
 // enter lets an input into the run, when there is room.
 func (e *engine) enter(ctx context.Context, it *item, at int, parent context.Context, fill func()) {
-	o := it.x.origin
+	o := it.origin
 	var own bool
 	if c, ok := ctx.Value(ownItemKey{e}).(*callContext); ok {
-		own = c.ended.Load() == nil
+		own = c.state.Load() == callLasts
 	}
 	var f *feeder
+	granted := false
 	e.mu.Lock()
 	if !own && !e.closed && (len(e.feeders) > 0 || e.roots >= e.conf.window) {
 		f = &feeder{wake: make(chan struct{}, 1)}
@@ -203,23 +207,27 @@ func (e *engine) enter(ctx context.Context, it *item, at int, parent context.Con
 		if i := slices.Index(e.feeders, f); i >= 0 {
 			e.feeders = slices.Delete(e.feeders, i, i+1)
 		} else {
-			e.wentLocked(1) // the room that was kept for it
+			granted = true
 		}
 	}
 	switch {
 	case e.failure != nil:
 		o.canceled = &cancelError{err: context.Canceled, cause: e.failure}
-	case e.closed && !own:
+	case e.closed && !own, e.over:
 		o.errs = append(o.errs, ErrClosed)
 	case ctx.Err() != nil:
 		o.canceled = canceledBy(ctx)
 	}
 	if o.canceled != nil || o.errs != nil {
-		if !o.settled {
-			e.settleLocked(o)
+		e.settleLocked(o)
+		if granted {
+			e.wentLocked(1)
 		}
 		e.unlock()
 		return
+	}
+	if granted {
+		e.roots-- // the room that was kept for it
 	}
 	e.inputLocked(it, at)
 	fill()
@@ -230,7 +238,7 @@ func (e *engine) enter(ctx context.Context, it *item, at int, parent context.Con
 		if f == nil {
 			f = &feeder{wake: make(chan struct{}, 1)}
 		}
-		it.x.feeder = f
+		it.more().feeder = f
 	}
 	e.unlock()
 	if done := ctx.Done(); done != nil && done != parent.Done() {

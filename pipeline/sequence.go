@@ -124,7 +124,7 @@ func (s *source[In]) run(inputs iter.Seq[In]) {
 // false when none is wanted any more.
 func (s *source[In]) feed(x In) bool {
 	e := s.e
-	it := e.makeItem(e.plan.sites[e.plan.entry].depth)
+	it := e.makeItem()
 	s.labels.label(it, x)
 	e.mu.Lock()
 	if e.closed {
@@ -132,7 +132,7 @@ func (s *source[In]) feed(x In) bool {
 		return false
 	}
 	e.inputLocked(it, e.plan.entry)
-	*it.cell(int(it.site)).(*In) = x
+	*it.val.(*In) = x
 	a := e.arriveLocked(it, e.plan.entry, 0)
 	if a == arrivedNot {
 		it.more().feeder = &s.feeder
@@ -219,6 +219,7 @@ type consumer[Out any] struct {
 	ctx     context.Context
 	buffer  [32]result[Out]
 	taken   int
+	asked   bool
 	closing <-chan struct{}
 	refused bool
 }
@@ -241,15 +242,13 @@ func (c *consumer[Out]) take() []result[Out] {
 			return nil
 		}
 		for c.taken < len(c.buffer) && e.out.n > 0 {
-			it := e.out.pop()
+			it := e.out.head
+			e.out.remove(it)
 			r := &c.buffer[c.taken]
 			c.taken++
-			r.err, r.made = it.err, it.made
-			if it.err == nil {
-				cell := it.cell(0).(*Out)
-				r.value = *cell
-				var none Out
-				*cell = none
+			r.err, r.made = it.failure(), it.made
+			if r.err == nil {
+				r.value = *it.val.(*Out)
 			}
 			e.yields++
 			e.unlinkLocked(it)
@@ -273,8 +272,8 @@ func (c *consumer[Out]) take() []result[Out] {
 // wait blocks until there is news, ctx ends, or the executor takes no more.
 func (c *consumer[Out]) wait() {
 	e := c.e
-	if c.closing == nil && !c.refused {
-		c.closing = e.ex.Closing()
+	if !c.asked {
+		c.asked, c.closing = true, e.ex.Closing()
 	}
 	antflow.Blocking(c.ctx, func() error {
 		select {

@@ -214,39 +214,41 @@ func (e *engine) statusLocked(it *item, now int64) ItemStatus {
 // Items returns the items that are in the run now, in the order of their
 // inputs, and then those in batches. An input that was made into parts is there
 // with each of them.
-func (m *Monitor) Items() []ItemStatus { return m.items(func(ItemStatus, *extra) bool { return true }) }
+func (m *Monitor) Items() []ItemStatus {
+	return m.items(func(ItemStatus, *lineage) bool { return true })
+}
 
 // ItemsIn returns the items that are at a stage now, or wait to come there.
 func (m *Monitor) ItemsIn(stage string) []ItemStatus {
-	return m.items(func(s ItemStatus, _ *extra) bool { return s.Stage == stage })
+	return m.items(func(s ItemStatus, _ *lineage) bool { return s.Stage == stage })
 }
 
 // Find returns what is in the run now of the input with an ID; nothing when it
 // has left.
 func (m *Monitor) Find(id uint64) []ItemStatus {
-	return m.items(func(s ItemStatus, _ *extra) bool {
+	return m.items(func(s ItemStatus, _ *lineage) bool {
 		return s.Item.ID == id || slices.Contains(s.Item.Members, id)
 	})
 }
 
 // FindKey returns what is in the run now of the inputs with a key; see [Key].
 func (m *Monitor) FindKey(key string) []ItemStatus {
-	return m.items(func(s ItemStatus, x *extra) bool {
-		return s.Item.Key == key || x != nil && slices.ContainsFunc(x.members, func(m member) bool { return m.x != nil && m.x.key == key })
+	return m.items(func(s ItemStatus, l *lineage) bool {
+		return s.Item.Key == key || l != nil && slices.ContainsFunc(l.members, func(m member) bool { return m.lineage != nil && m.key == key })
 	})
 }
 
 // FindFuture returns what is in the run now of the input that [Run.Feed] gave
 // the future of.
 func (m *Monitor) FindFuture(f antflow.Waitable) []ItemStatus {
-	return m.items(func(_ ItemStatus, x *extra) bool {
+	return m.items(func(_ ItemStatus, l *lineage) bool {
 		found := false
-		x.each(func(o *origin) { found = found || o.future == f })
+		l.each(func(o *origin) { found = found || o.future == f })
 		return found
 	})
 }
 
-func (m *Monitor) items(want func(ItemStatus, *extra) bool) []ItemStatus {
+func (m *Monitor) items(want func(ItemStatus, *lineage) bool) []ItemStatus {
 	e := m.e.Load()
 	if e == nil {
 		return nil
@@ -256,24 +258,21 @@ func (m *Monitor) items(want func(ItemStatus, *extra) bool) []ItemStatus {
 	defer e.unlock()
 	now := e.now()
 	for it := e.head; it != nil; it = it.next {
-		if s := e.statusLocked(it, now); want(s, it.x) {
+		if s := e.statusLocked(it, now); want(s, it.lineage) {
 			found = append(found, s)
 		}
 	}
 	for _, g := range e.gathers {
 		members := g.members
-		if g.x != nil {
-			members = g.x.members
+		if g.folded != nil {
+			members = g.folded.members
 		}
 		for _, mb := range members {
-			s := ItemStatus{Item: Item{ID: mb.id}, State: ItemBatched}
-			if mb.x != nil {
-				s.Item.Key = mb.x.key
-			}
+			s := ItemStatus{Item: mb.identity(mb.id), State: ItemBatched}
 			if g.fold != nil {
 				s.Stage = e.plan.sites[g.site].def.name
 			}
-			if want(s, mb.x) {
+			if want(s, mb.lineage) {
 				found = append(found, s)
 			}
 		}

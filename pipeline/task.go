@@ -42,12 +42,13 @@ func (e *engine) submitTask(it *item) {
 
 	f := e.ex.Go(ctx, t.run, opts...)
 	e.mu.Lock()
-	gone := it.phase == phaseGone
-	if !gone && !t.left {
+	cancel := it.phase == phaseGone
+	if !cancel && !t.left {
 		it.x.task = f
+		cancel = it.x.canceled != nil
 	}
 	e.unlock()
-	if gone {
+	if cancel {
 		f.Cancel()
 	}
 	f.OnDone(t.settled)
@@ -59,8 +60,8 @@ type stageTask struct {
 	it   *item
 	s    *site
 	p    *pool
-	v    *visit
-	left bool // the item has gone on; guarded by e.mu, as v
+	out  any  // the cell for what the stage gives
+	left bool // the item has gone on; guarded by e.mu
 }
 
 // run is one attempt.
@@ -72,40 +73,40 @@ func (t *stageTask) run(ctx context.Context) error {
 		return nil
 	}
 	now := e.now()
-	if t.v == nil {
+	call := &callContext{task: ctx, it: it, attempt: it.visit.attempts + 1}
+	if call.attempt == 1 {
 		p.pending--
-		t.v = p.beginLocked(it) // its first attempt is counted by that
-		t.v.queued, t.v.worked = now-it.since, 0
+		it.visit.queued, it.visit.worked = now-it.since, 0
+		t.out = e.outCellLocked(t.s)
 		p.serveLocked()
 	} else {
 		p.delayed--
 		p.figures.retried++
-		it.phase = phaseRunning
-		t.v.attempts++
-		e.eventLocked(it, EventStarted, t.v, nil)
 	}
+	e.beginLocked(it, call)
 	it.since = now
-	call := &callContext{task: ctx, it: it, attempt: t.v.attempts}
 	e.unlock()
 
 	returned := false
 	defer func() {
 		if !returned { // a panic or a Goexit, which is the executor's to handle
-			t.attempted(call, &outcome{err: errPanicked})
+			t.attempted(&outcome{err: errPanicked})
 			e.unlock()
 		}
 	}()
-	err := e.invoke(it, t.s, call)
+	err := e.invoke(it, t.s, t.out, call)
 	var o outcome
 	if t.s.def.judge(err, &o); err == nil {
-		o.to = e.follow(it, t.s.next, &o)
+		e.follow(t.s, t.out, &o)
 	}
 	returned = true
 
-	t.attempted(call, &o)
+	t.attempted(&o)
 	if err == nil || o.skip && it.canceledBy() == nil {
 		err = nil // it is no failure, or one of a route, which is not retried
 		p.delayed--
+		t.left = true
+		it.x.task = nil
 		t.leaveLocked(&o)
 	}
 	e.unlock()
@@ -114,25 +115,28 @@ func (t *stageTask) run(ctx context.Context) error {
 
 // attempted notes that an attempt is over, and leaves e locked. Until it is
 // clear what comes next, the item is between two attempts.
-func (t *stageTask) attempted(call *callContext, o *outcome) {
-	call.end(&callOver)
-	t.e.mu.Lock()
-	now := t.e.now()
-	t.p.adapt.calledLocked(t.p, now, now-t.it.since, o)
-	t.v.worked += now - t.it.since
-	t.it.since = now
+func (t *stageTask) attempted(o *outcome) {
+	e, it := t.e, t.it
+	it.call.end()
+	e.mu.Lock()
+	now := e.now()
+	t.p.adapt.calledLocked(t.p, now, now-it.since, o)
+	it.visit.worked += now - it.since
+	it.since = now
 	if o.err != nil {
-		t.e.eventLocked(t.it, EventAttemptFailed, t.v, o.err)
+		e.eventLocked(it, EventAttemptFailed, o.err)
 	}
-	t.it.phase = phaseDelayed
+	it.phase = phaseDelayed
 	t.p.delayed++
 }
 
 // leaveLocked moves the item on. Its worker is given back with the permit.
 func (t *stageTask) leaveLocked(o *outcome) {
-	t.left = true
-	t.it.x.task = nil
-	t.e.carryLocked(t.it, t.e.leaveLocked(t.it, t.p, t.v, o, t.e.now()))
+	e := t.e
+	if t.out != nil && o.val == nil {
+		e.spareLocked(t.s.next, t.out)
+	}
+	e.carryLocked(t.it, e.leaveLocked(t.it, t.p, o, e.now()))
 }
 
 // settled is called when the task's future is done.
@@ -148,10 +152,8 @@ func (t *stageTask) settled(f *antflow.Future[struct{}]) {
 	}
 	t.left = true
 	it.x.task = nil
-	v := t.v
-	if v == nil {
+	if it.visit.attempts == 0 { // it has not begun
 		p.pending--
-		v = new(visit) // it has not begun
 	} else {
 		p.delayed--
 	}
@@ -161,10 +163,10 @@ func (t *stageTask) settled(f *antflow.Future[struct{}]) {
 			c = &cancelError{err: context.Canceled, cause: err}
 		}
 		p.figures.canceled++
-		e.eventLocked(it, EventCanceled, v, c)
+		e.eventLocked(it, EventCanceled, c)
 		e.canceledLocked(it, c)
 	} else {
-		e.carryLocked(it, e.leaveLocked(it, p, v, &o, e.now()))
+		t.leaveLocked(&o)
 	}
 	p.serveLocked()
 }

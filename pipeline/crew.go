@@ -1,0 +1,154 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/antflow/antflow"
+)
+
+// A crew is the executor's tasks that work for a run. A carrier takes an item
+// that is ready, calls the functions of one stage after the other for as long
+// as each has a worker to spare, and takes the next one; it ends when none is
+// ready, or after its turn. A stage whose calls need more of the executor than
+// its worker, such as a retry or a semaphore, has a task for each of them.
+//
+// The keeper is a task that only waits, with its slot lent, while there are
+// items. The others are submitted under it: so a shutdown of the executor
+// waits for all that has been fed, and their admission never blocks.
+type crew struct {
+	state   keeperState
+	run     uint64          // counts the keepers
+	ctx     context.Context // of the keeper's task, while there is one
+	quit    chan struct{}   // ends it
+	pending int             // carriers that have not begun
+	looking int             // carriers that will find what is ready
+}
+
+type keeperState uint8
+
+const (
+	keeperNone keeperState = iota
+	keeperComes
+	keeperThere
+)
+
+// staffLocked sees to it that there is a carrier for each item that is ready,
+// and a keeper while there are items.
+func (e *engine) staffLocked() {
+	c := &e.crew
+	switch c.state {
+	case keeperNone:
+		if e.live > 0 && (e.ready > 0 || len(e.later.tasks) > 0) {
+			c.state = keeperComes
+			e.later.keep, e.later.any = true, true
+		}
+	case keeperThere:
+		if e.live == 0 && (!e.loop || e.over || e.failure != nil) {
+			c.state = keeperNone
+			c.run++
+			c.ctx = nil
+			c.pending = 0
+			e.later.signals = append(e.later.signals, c.quit)
+			e.later.any = true
+			return
+		}
+		if n := e.ready - c.pending - c.looking; n > 0 {
+			c.pending += n
+			e.later.carry += n
+			e.later.run = c.run
+			e.later.any = true
+		}
+	}
+}
+
+var forTheRun = antflow.JoinOptions(antflow.WithoutDefaults(), antflow.TaskName("pipeline"))
+
+// keep submits the keeper. That may block, while the executor's queue is full.
+func (e *engine) keep() {
+	began := false
+	f := e.ex.Go(e.ctx, func(ctx context.Context) error {
+		began = true
+		e.mu.Lock()
+		c := &e.crew
+		c.state, c.ctx, c.quit = keeperThere, ctx, make(chan struct{}, 1)
+		quit := c.quit
+		e.later.tasks = append(e.later.tasks, e.unsent...)
+		e.later.any = true
+		e.unsent = nil
+		e.unlock()
+		antflow.Blocking(ctx, func() error {
+			select {
+			case <-quit:
+			case <-ctx.Done():
+				e.stop(ctx)
+				<-quit
+			}
+			return nil
+		})
+		return nil
+	}, forTheRun)
+	f.OnDone(func(f *antflow.Future[struct{}]) {
+		if !began {
+			e.mu.Lock()
+			e.crew.state = keeperNone
+			e.refusedLocked(f.Err())
+			e.unlock()
+		}
+	})
+}
+
+// stop ends the run because ctx has ended, the run's own or one under it.
+func (e *engine) stop(ctx context.Context) {
+	e.mu.Lock()
+	if e.ctx.Err() != nil {
+		ctx = e.ctx
+	}
+	e.stopLocked(context.Cause(ctx), ctx.Err())
+	e.unlock()
+}
+
+// refusedLocked ends the run because the executor does not do its work.
+func (e *engine) refusedLocked(err error) {
+	if ctxErr := e.ctx.Err(); ctxErr != nil {
+		e.stopLocked(context.Cause(e.ctx), ctxErr)
+		return
+	}
+	e.stopLocked(err, context.Canceled)
+}
+
+// submitCarrier submits one of the carriers that staffLocked asked for.
+func (e *engine) submitCarrier(run uint64) {
+	e.mu.Lock()
+	ctx := e.crew.ctx
+	prio := 0
+	for _, p := range e.pools {
+		if it := p.ready.first(); it != nil {
+			prio = max(prio, it.prio)
+		}
+	}
+	over := e.crew.run != run
+	e.unlock()
+	if over {
+		return // nothing was left to carry
+	}
+	c := &carrier{e: e, run: run}
+	opts := []antflow.TaskOption{forTheRun, antflow.Priority(prio)}
+	f := e.ex.Go(ctx, c.carry, opts[:1+min(prio, 1)]...)
+	f.OnDone(func(f *antflow.Future[struct{}]) {
+		if c.began {
+			// The stages' panics are the items'. Any other is a bug of this
+			// package, and the lock may be held.
+			if p, ok := f.Err().(*antflow.PanicError); ok {
+				panic(fmt.Sprintf("%+v", p))
+			}
+			return
+		}
+		e.mu.Lock()
+		if e.crew.run == run {
+			e.crew.pending--
+			e.refusedLocked(f.Err())
+		}
+		e.unlock()
+	})
+}

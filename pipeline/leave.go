@@ -1,0 +1,113 @@
+package pipeline
+
+import "context"
+
+// calledLocked moves an item on whose call by a carrier is over.
+func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
+	p := e.pools[e.plan.sites[it.site].pool]
+	if it.timed && now != 0 {
+		it.visit.worked = now - it.since
+		p.adapt.calledLocked(p, now, it.visit.worked, o)
+	}
+	p.running--
+	a := e.leaveLocked(it, p, o, now)
+	p.serveLocked()
+	return a
+}
+
+// leaveLocked moves an item on that a stage is done with. It has a worker of
+// the stage no more, unless the next one has no room.
+func (e *engine) leaveLocked(it *item, p *pool, o *outcome, now int64) arrival {
+	p.figures.left(&it.visit, now)
+	it.leftLocked()
+	e.clearLocked(it)
+	if o.err != nil {
+		return e.lostLocked(it, p, o)
+	}
+	p.figures.done++
+	e.eventLocked(it, EventDone, nil)
+	switch p.def.kind {
+	case stageExpand:
+		e.goneLocked(it)
+		return arrivedIn
+	case stageFold:
+		e.foldedLocked(it)
+		return arrivedIn
+	}
+	if c := it.canceledBy(); c != nil && o.to != 0 {
+		return e.canceledLocked(it, c)
+	}
+	it.val = o.val
+	a := e.arriveLocked(it, o.to, now)
+	if a == arrivedNot {
+		it.holder = p
+		p.held++
+	}
+	return a
+}
+
+// foldedLocked takes an item out that is part of a reduction now.
+func (e *engine) foldedLocked(it *item) {
+	if c := it.canceledBy(); c != nil {
+		e.canceledLocked(it, c)
+		return
+	}
+	if it.hasOrigin() {
+		g := e.gathers[e.plan.sites[it.site].gather]
+		if g.folded == nil {
+			g.folded = new(lineage)
+		}
+		g.folded.members = append(g.folded.members, member{it.id, it.lineage})
+	}
+	e.removeLocked(it)
+}
+
+// lostLocked moves an item on whose stage failed, was canceled, or skipped it.
+func (e *engine) lostLocked(it *item, p *pool, o *outcome) arrival {
+	c := it.canceledBy()
+	switch {
+	case c != nil && !o.panicked:
+		p.figures.canceled++
+		e.eventLocked(it, EventCanceled, c)
+		return e.canceledLocked(it, c.with(o.err))
+	case o.skip:
+		p.figures.skipped++
+		e.eventLocked(it, EventSkipped, nil)
+		e.goneLocked(it)
+		return arrivedIn
+	}
+	p.figures.failed++
+	failure := &ItemError{Stage: p.def.name, Attempts: int(it.visit.attempts), Err: o.err}
+	return e.failedLocked(it, failure, o.kind)
+}
+
+// failedLocked sends an item to the end that has failed.
+func (e *engine) failedLocked(it *item, failure *ItemError, kind string) arrival {
+	failure.Item, failure.Visits = it.identity(), it.history()
+	if it.lineage != nil && it.origin != nil {
+		failure.Input = it.origin.input
+	}
+	e.eventLocked(it, EventFailed, failure)
+	e.failures.add(failure, kind)
+	if w := e.failures.wake; w != nil {
+		e.failures.wake = nil
+		e.later.closes, e.later.any = append(e.later.closes, w), true
+	}
+	a := e.failLocked(it, failure)
+	if e.conf.failFast {
+		e.stopLocked(failure, context.Canceled)
+	}
+	return a
+}
+
+// canceledBy returns the cancellation that was asked for, of the item or of the
+// run.
+func (it *item) canceledBy() *cancelError {
+	if it.x != nil && it.x.canceled != nil {
+		return it.x.canceled
+	}
+	if f := it.e.failure; f != nil {
+		return &cancelError{err: context.Canceled, cause: f}
+	}
+	return nil
+}
