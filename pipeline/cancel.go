@@ -42,7 +42,7 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 		case it.more().canceled == nil:
 			it.x.canceled = c
 			if !e.pools[s.pool].tasks { // else submitTask is about to see it
-				e.later.ends = append(e.later.ends, it.call)
+				e.later.ends = append(e.later.ends, callEnd{it.call, c.reason()})
 				e.later.any = true
 			}
 		}

@@ -13,12 +13,14 @@ import (
 // A carrier takes items through their stages. It has one at a time.
 type carrier struct {
 	e     *engine
-	ctx   context.Context // of its task
-	run   uint64          // of the crew that it belongs to
+	task  callTask
+	run   uint64 // of the crew that it belongs to
 	began bool
 	since int64         // when its turn began; 0: the clock was not read
 	it    *item         // that is being carried
 	calls []callContext // for the next calls
+	out   any           // a blank cell for what the next stage gives, or nil
+	class int           // its type
 
 	calling bool // the stage's function has not returned
 	tired   bool // its turn is over
@@ -31,7 +33,7 @@ const turn = 100 * time.Microsecond
 // carry is the function of a carrier's task.
 func (c *carrier) carry(ctx context.Context) error {
 	e := c.e
-	c.began, c.ctx = true, ctx
+	c.began, c.task = true, callTask{e, ctx}
 	defer c.end()
 	e.mu.Lock()
 	if e.crew.run == c.run {
@@ -43,6 +45,9 @@ func (c *carrier) carry(ctx context.Context) error {
 				break
 			}
 		}
+	}
+	if c.out != nil {
+		e.keepLocked(c.class, c.out)
 	}
 	e.unlock()
 	return nil
@@ -123,7 +128,7 @@ func (c *carrier) step() bool {
 	}
 	call := &c.calls[0]
 	c.calls = c.calls[1:]
-	call.task, call.it, call.attempt = c.ctx, it, 1
+	call.callTask, call.attempt = &c.task, 1
 	e.beginLocked(it, call)
 	if it.timed {
 		now := e.now()
@@ -133,7 +138,11 @@ func (c *carrier) step() bool {
 		it.visit.queued = now - it.since
 		it.since = now
 	}
-	out := e.outCellLocked(s)
+	out := c.out
+	if out == nil || c.class != s.outClass {
+		out = e.outCellLocked(s)
+	}
+	c.out = nil
 	e.unlock()
 
 	c.calling = true
@@ -144,12 +153,27 @@ func (c *carrier) step() bool {
 	if it.timed {
 		now = e.now()
 	}
+	in := it.val
+	if o.val != nil {
+		s.cells.clear(in)
+		it.val = nil
+	}
 
 	e.mu.Lock()
-	if out != nil && o.val == nil {
-		e.spareLocked(s.next, out)
+	var a arrival
+	switch {
+	case o.val == nil:
+		if out != nil {
+			e.spareLocked(s.next, out)
+		}
+		a = e.calledLocked(it, &o, now)
+	case e.hopLocked(it, s, &o):
+		c.out, c.class = in, s.class
+		return true
+	default:
+		e.keepLocked(s.class, in)
+		a = e.calledLocked(it, &o, now)
 	}
-	a := e.calledLocked(it, &o, now)
 	c.tired = now != 0 && now-c.since > int64(turn)
 	if a == arrivedReady && !c.tired {
 		return true
@@ -158,10 +182,35 @@ func (c *carrier) step() bool {
 	return false
 }
 
+// hopLocked moves an item on to the next stage, where that is as simple as it
+// can be: the item is just a number with a value, and has a worker there at
+// once. It does what calledLocked would do, and false leaves that to it.
+func (e *engine) hopLocked(it *item, s *site, o *outcome) bool {
+	next := &e.plan.sites[o.to]
+	if !s.simple || !next.simple || it.timed || it.x != nil || e.exact || e.failure != nil || s.reach != next.reach {
+		return false
+	}
+	p, q := e.pools[s.pool], e.pools[next.pool]
+	if q.adapt != nil || q.waiting.n > 0 || q.blocked.n > 0 || len(q.claims) > 0 || q.running+q.held >= q.limit || q.tasks || q.figures.samples() {
+		return false
+	}
+	p.figures.done++
+	p.figures.since++
+	q.figures.entered++
+	q.running++
+	it.site, it.val, it.phase = int32(o.to), o.val, phaseReady
+	p.running--
+	if p.waiting.n > 0 || p.blocked.n > 0 || len(p.claims) > 0 {
+		p.serveLocked()
+	}
+	return true
+}
+
 // beginLocked notes that a call begins.
 func (e *engine) beginLocked(it *item, call *callContext) {
 	it.phase = phaseRunning
 	it.call = call
+	call.id, call.lineage = it.id, it.lineage
 	it.visit.attempts = call.attempt
 	e.eventLocked(it, EventStarted, nil)
 }

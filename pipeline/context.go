@@ -7,28 +7,30 @@ import (
 	"time"
 )
 
-// A callContext is the context of one call of a stage's function. What it says
-// is what the context of the executor's task says, under it, and on top of that
-// it has the item and an end of its own: many items may be carried by one task.
+// A callContext is the context of one call of a stage's function. What it says is
+// what the context of the executor's task says, under it, and on top of that it
+// has the item's identity and an end of its own: many items may be carried by one
+// task. It doesn't know the item itself, which is used again for others while
+// the function may keep the context.
 //
 // As with an attempt of the root package, a real context is only made when
 // somebody asks for Done. Making it and ending the call meet as in Dekker's
 // algorithm: real makes it visible and then looks at ended; end does it the
 // other way round.
 type callContext struct {
-	task    context.Context // of the executor's task
-	it      *item
+	*callTask
+	id uint64
+	*lineage
 	made    atomic.Pointer[realContext]
-	cause   error         // of a cancellation; written before the state tells of it
-	state   atomic.Uint32 // one of the three below
+	ended   atomic.Bool
 	attempt int32
 }
 
-const (
-	callLasts uint32 = iota
-	callEnded
-	callCanceled
-)
+// A callTask is what the calls of one task of the executor have in common.
+type callTask struct {
+	e    *engine
+	task context.Context
+}
 
 type realContext struct {
 	context.Context
@@ -43,28 +45,15 @@ type (
 var callOver error = sentinel("the call of the stage's function is over")
 
 // end ends the context since the call is over.
-func (c *callContext) end() { c.stop(callEnded) }
-
-// cancel ends the context with a cause. Only one goroutine calls it.
-func (c *callContext) cancel(cause error) {
-	c.cause = cause
-	c.stop(callCanceled)
-}
-
-func (c *callContext) stop(state uint32) {
-	c.state.CompareAndSwap(callLasts, state)
+func (c *callContext) end() {
+	c.ended.Store(true)
 	if r := c.made.Load(); r != nil {
-		r.cancel(c.reason())
+		r.cancel(callOver)
 	}
 }
 
-// reason is why the context has ended.
-func (c *callContext) reason() error {
-	if c.state.Load() == callCanceled {
-		return c.cause
-	}
-	return callOver
-}
+// cancel ends the context with a cause.
+func (c *callContext) cancel(cause error) { c.real().cancel(cause) }
 
 // real returns the cancelable context, which it makes the first time.
 func (c *callContext) real() *realContext {
@@ -77,8 +66,8 @@ func (c *callContext) real() *realContext {
 		cancel(nil)
 		return c.made.Load()
 	}
-	if c.state.Load() != callLasts {
-		cancel(c.reason())
+	if c.ended.Load() {
+		cancel(callOver)
 	}
 	return r
 }
@@ -101,7 +90,7 @@ func (c *callContext) Err() error {
 }
 
 // hasEnded reports whether the real context, made now, would be canceled.
-func (c *callContext) hasEnded() bool { return c.state.Load() != callLasts || c.task.Err() != nil }
+func (c *callContext) hasEnded() bool { return c.ended.Load() || c.task.Err() != nil }
 
 // Value implements [context.Context]. The item's own values come first. Keys
 // of package context go to the real context once there is one, so that what is
@@ -111,11 +100,11 @@ func (c *callContext) Value(key any) any {
 	case itemKey:
 		return c
 	case ownItemKey:
-		if k.e == c.it.e {
+		if k.e == c.e {
 			return c
 		}
 	}
-	if l := c.it.lineage; l != nil && l.values != nil {
+	if l := c.lineage; l != nil && l.values != nil {
 		if v := l.values.Value(key); v != nil {
 			return v
 		}
@@ -132,7 +121,7 @@ func (c *callContext) String() string {
 	if s, ok := c.task.(fmt.Stringer); ok {
 		parent = s.String()
 	}
-	return fmt.Sprintf("%s.WithItem(%d)", parent, c.it.id)
+	return fmt.Sprintf("%s.WithItem(%d)", parent, c.id)
 }
 
 // ItemFrom returns the item that a stage's function was called for with ctx, or
@@ -143,5 +132,5 @@ func ItemFrom(ctx context.Context) (Item, bool) {
 	if !ok {
 		return Item{}, false
 	}
-	return c.it.identity(), true
+	return c.identity(c.id), true
 }

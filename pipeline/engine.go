@@ -46,6 +46,7 @@ type engine struct {
 	stalled  []*stall  // calls and items that wait to emit
 	unsent   []*item   // to be submitted as tasks, once there is a keeper
 	spare    [][]any   // cells to be used again, by the type of their value
+	blank    *item     // likewise items, linked by next
 	out      list      // results for the consumer
 	news     chan struct{}
 	waits    bool    // the consumer waits for news
@@ -74,7 +75,7 @@ type later struct {
 	keep    bool
 	tasks   []*item
 	routes  []*item
-	ends    []*callContext
+	ends    []callEnd
 	cancels []antflow.Waitable
 	settles []*origin
 	signals []chan struct{}
@@ -83,6 +84,12 @@ type later struct {
 	cause   error // of the end of the whole run
 	over    bool
 	events  bool
+}
+
+// A callEnd is the end of a call's context before the call is over.
+type callEnd struct {
+	call  *callContext
+	cause error
 }
 
 // A pool is the workers of one stage in one run.
@@ -164,7 +171,9 @@ func (e *engine) unlock() {
 	for {
 		for e.live == 0 && !e.over && e.restLocked() {
 		}
-		e.staffLocked()
+		if c := &e.crew; e.ready > c.pending+c.looking || c.state != keeperThere || e.live == 0 {
+			e.staffLocked()
+		}
 		if !e.later.any {
 			e.mu.Unlock()
 			return
@@ -191,7 +200,7 @@ func (e *engine) unlock() {
 			e.cancel(l.cause)
 		}
 		for _, c := range l.ends {
-			c.cancel(c.it.x.canceled.reason())
+			c.call.cancel(c.cause)
 		}
 		for _, f := range l.cancels {
 			f.Cancel()

@@ -321,19 +321,23 @@ const mostSpare = 256
 // clearLocked clears the value of an item, if it has one, and keeps its cell
 // for others.
 func (e *engine) clearLocked(it *item) {
-	if it.val == nil {
-		return
+	if it.val != nil {
+		e.spareLocked(int(it.site), it.val)
+		it.val = nil
 	}
-	e.spareLocked(int(it.site), it.val)
-	it.val = nil
 }
 
 // spareLocked clears a cell and keeps it.
 func (e *engine) spareLocked(site int, cell any) {
 	s := &e.plan.sites[site]
 	s.cells.clear(cell)
-	if len(e.spare[s.class]) < mostSpare {
-		e.spare[s.class] = append(e.spare[s.class], cell)
+	e.keepLocked(s.class, cell)
+}
+
+// keepLocked keeps a blank cell.
+func (e *engine) keepLocked(class int, cell any) {
+	if spare := e.spare[class]; len(spare) < mostSpare {
+		e.spare[class] = append(spare, cell)
 	}
 }
 
@@ -491,7 +495,7 @@ func (e *engine) emitLocked(it *item) bool {
 // partOfLocked returns a new item that is made of another one, or that is a
 // member of it again. It is not in the run yet.
 func (e *engine) partOfLocked(it *item, from *member, to int) *item {
-	part := e.makeItem()
+	part := e.itemLocked()
 	if it.x != nil && len(it.x.past) > 0 {
 		part.more().past = slices.Clone(it.x.past)
 	}

@@ -69,7 +69,7 @@ func (g *gather) emitLocked() {
 		e.later.any = true
 	}
 	s := &e.plan.sites[g.site]
-	it := e.makeItem()
+	it := e.itemLocked()
 	it.made, it.prio, it.site = int32(g.site), g.prio, int32(s.next)
 	it.val = e.cellLocked(s.next)
 	if g.fold != nil {

@@ -102,8 +102,24 @@ func (it *item) more() *extra {
 	return it.x
 }
 
-// makeItem returns a blank item that is not in the run yet.
-func (e *engine) makeItem() *item { return &item{e: e, held: -1} }
+// itemLocked returns a blank item that is not in the run yet.
+func (e *engine) itemLocked() *item {
+	it := e.blank
+	if it == nil {
+		return &item{e: e, held: -1}
+	}
+	e.blank, it.next = it.next, nil
+	return it
+}
+
+// reuseLocked keeps an item that has left for another one, unless somebody may
+// have it still: a task of the executor, or who waits for it.
+func (e *engine) reuseLocked(it *item) {
+	if it.x == nil {
+		*it = item{e: e, held: -1, phase: phaseGone, next: e.blank}
+		e.blank = it
+	}
+}
 
 // identity is what the item is called.
 func (it *item) identity() Item { return it.lineage.identity(it.id) }

@@ -24,7 +24,7 @@ func (o runOption) applyRun(s *settings) { o(s) }
 // Window bounds how many inputs are in the run at a time: pulled or fed, and
 // neither yielded, nor settled, nor in a batch. The parts that a stage makes of
 // them, and the batches, are bounded in the same way for each place where that
-// happens. The default is 64 or four times the workers of all stages, whichever
+// happens. The default is 256 or four times the workers of all stages, whichever
 // is greater. n below 1 panics.
 func Window(n int) RunOption {
 	must(n >= 1, "Window(%d): the window must be at least 1", n)
@@ -85,20 +85,21 @@ func labelsOf[In any](where string, s *settings) (l labels[In]) {
 	return l
 }
 
-// label gives an item what the run's options make of its input.
-func (l labels[In]) label(it *item, x In) {
+// label returns what the run's options make of an input.
+func (l labels[In]) label(x In) (given fed) {
 	if l.prio != nil {
-		it.prio = l.prio(x)
+		given.prio = l.prio(x)
 	}
 	if l.key != nil {
-		it.lineage = &lineage{key: l.key(x)}
+		given.key = l.key(x)
 	}
+	return given
 }
 
 // settingsOf applies the options of a run of p on ex.
 func (p *plan) settingsOf(where string, ex *antflow.Executor, opts []RunOption) settings {
 	must(ex != nil, "%s: the executor must not be nil", where)
-	s := settings{window: max(64, 4*p.workers()), letters: mostFailures}
+	s := settings{window: max(256, 4*p.workers()), letters: mostFailures}
 	for i, o := range opts {
 		must(o != nil, "%s: nil RunOption at index %d", where, i)
 		o.applyRun(&s)

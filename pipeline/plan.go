@@ -52,7 +52,10 @@ type site struct {
 	gather int // index among plan.gathers, or -1
 	point  int // index among plan.points, or -1
 	class  int // which type of values it is among those of the plan
-	reach  uint64
+
+	outClass int  // the same of what a stage gives
+	simple   bool // it is a stage that gives a result for each item
+	reach    uint64
 }
 
 // cells makes and copies the places that values of one type are kept in, for
@@ -187,6 +190,12 @@ func (p *plan) number() {
 		s.class = types[t]
 	}
 	p.classes = len(types)
+	for i := range p.sites {
+		if s := &p.sites[i]; s.kind == siteStage {
+			s.outClass = p.sites[s.next].class
+			s.simple = s.def.kind == stageMap
+		}
+	}
 	p.points = []int{0}
 	p.sites[0].point = 0
 	p.sites[0].reach = 1

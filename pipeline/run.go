@@ -52,15 +52,16 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 	return e
 }
 
-// inputLocked lets an item for an input into the run. Its value is to be put
-// into its cell, and then it is to arrive at the site.
-func (e *engine) inputLocked(it *item, at int) {
-	it.id = e.nextID
+// inputLocked returns an item for an input, which is in the run by this. Its
+// value is to be put into its cell, and then it is to arrive at the site.
+func (e *engine) inputLocked(at, prio int, l *lineage) *item {
+	it := e.itemLocked()
+	it.id, it.prio, it.lineage, it.made = e.nextID, prio, l, -1
 	e.nextID++
-	it.made = -1
 	it.val = e.cellLocked(at)
 	it.site = int32(at)
 	e.addLocked(it, nil, at)
+	return it
 }
 
 // A Run is one run of a pipeline that inputs are fed to one by one. Make it
@@ -131,9 +132,7 @@ func settleWith[Out any](o *origin) {
 func (r *Run[In, Out]) Feed(ctx context.Context, x In, opts ...FeedOption) *antflow.Future[Out] {
 	must(r != nil, "Feed: the run is nil")
 	must(ctx != nil, "Feed: the context must not be nil")
-	it := r.e.makeItem()
-	r.labels.label(it, x)
-	return feed(ctx, r, it, r.e.plan.entry, x, opts)
+	return feed(ctx, r, r.labels.label(x), r.e.plan.entry, x, opts)
 }
 
 // FeedAt is [Run.Feed] of an input that enters at a stage, as if the ones before
@@ -153,15 +152,14 @@ func FeedAt[A, In, Out any](ctx context.Context, r *Run[In, Out], stage string, 
 	cell := r.e.plan.sites[at].cells.make()
 	_, ok := cell.(*A)
 	must(ok, "FeedAt(%q): the input is of type %s, but the stage takes %s", stage, typeIn(new(A)), typeIn(cell))
-	it := r.e.makeItem()
-	return feed(ctx, r, it, at, x, opts)
+	return feed(ctx, r, fed{}, at, x, opts)
 }
 
 // typeIn is the name of the type that a cell is for.
 func typeIn(cell any) string { return strings.TrimPrefix(fmt.Sprintf("%T", cell), "*") }
 
 // feed gives an input to the run that enters at a site.
-func feed[A, In, Out any](ctx context.Context, r *Run[In, Out], it *item, at int, x A, opts []FeedOption) *antflow.Future[Out] {
+func feed[A, In, Out any](ctx context.Context, r *Run[In, Out], given fed, at int, x A, opts []FeedOption) *antflow.Future[Out] {
 	must(ctx != nil, "Feed: the context must not be nil")
 	p := antflow.NewPromise[Out]()
 	f := p.Future()
@@ -169,31 +167,25 @@ func feed[A, In, Out any](ctx context.Context, r *Run[In, Out], it *item, at int
 	if r.e.failures.keep > 0 {
 		o.input = x
 	}
-	if it.lineage == nil {
-		it.lineage = new(lineage)
-	}
-	it.origin = o
-	given := fed{key: it.key, prio: it.prio}
 	for i, opt := range opts {
 		must(opt != nil, "Feed: nil FeedOption at index %d", i)
 		opt(&given)
 	}
-	it.key, it.prio = given.key, given.prio
+	l := &lineage{origin: o, key: given.key}
 	if ctx != r.parent {
-		it.values = context.WithoutCancel(antflow.WithoutTask(ctx))
+		l.values = context.WithoutCancel(antflow.WithoutTask(ctx))
 	}
 	p.OnCancel(func() { r.e.cancelOrigin(o, errCanceled) })
-	e := r.e
-	e.enter(ctx, it, at, r.parent, func() { *it.val.(*A) = x })
+	r.e.enter(ctx, l, given.prio, at, r.parent, func(cell any) { *cell.(*A) = x })
 	return f
 }
 
 // enter lets an input into the run, when there is room.
-func (e *engine) enter(ctx context.Context, it *item, at int, parent context.Context, fill func()) {
-	o := it.origin
+func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent context.Context, fill func(cell any)) {
+	o := l.origin
 	var own bool
 	if c, ok := ctx.Value(ownItemKey{e}).(*callContext); ok {
-		own = c.state.Load() == callLasts
+		own = !c.ended.Load()
 	}
 	var f *feeder
 	granted := false
@@ -229,8 +221,8 @@ func (e *engine) enter(ctx context.Context, it *item, at int, parent context.Con
 	if granted {
 		e.roots-- // the room that was kept for it
 	}
-	e.inputLocked(it, at)
-	fill()
+	it := e.inputLocked(at, prio, l)
+	fill(it.val)
 	a := e.arriveLocked(it, at, 0)
 	if a != arrivedNot {
 		e.carryLocked(it, a)

@@ -124,14 +124,17 @@ func (s *source[In]) run(inputs iter.Seq[In]) {
 // false when none is wanted any more.
 func (s *source[In]) feed(x In) bool {
 	e := s.e
-	it := e.makeItem()
-	s.labels.label(it, x)
+	var l *lineage
+	given := s.labels.label(x)
+	if given.key != "" {
+		l = &lineage{key: given.key}
+	}
 	e.mu.Lock()
 	if e.closed {
 		e.unlock()
 		return false
 	}
-	e.inputLocked(it, e.plan.entry)
+	it := e.inputLocked(e.plan.entry, given.prio, l)
 	*it.val.(*In) = x
 	a := e.arriveLocked(it, e.plan.entry, 0)
 	if a == arrivedNot {
@@ -252,6 +255,7 @@ func (c *consumer[Out]) take() []result[Out] {
 			}
 			e.yields++
 			e.unlinkLocked(it)
+			e.reuseLocked(it)
 		}
 		if c.taken > 0 {
 			e.unlock()

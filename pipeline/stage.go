@@ -75,7 +75,7 @@ func Buffer(n int) StageOption {
 	return stageOption(func(d *stageDef) { d.buffer = n })
 }
 
-const defaultBuffer = 16 // at least
+const defaultBuffer = 64 // at least
 
 // Stage is the pipeline of one stage: fn is called for each item. An error
 // fails the item, or is retried as the options say; [ErrSkipped] takes the

@@ -86,10 +86,10 @@ func TestStagesShareTheExecutor(t *testing.T) {
 		r := newRecord()
 		fn := r.taking(time.Second)
 		p := join3(pipeline.Stage("a", fn, pipeline.Workers(5)), pipeline.Stage("b", fn, pipeline.Workers(5)), pipeline.Stage("c", fn, pipeline.Workers(5)))
-		values, _ := results(p.Run(t.Context(), e, upTo(20)))
-		expect(t, "results", len(values), 20)
+		values, _ := results(p.Run(t.Context(), e, upTo(21)))
+		expect(t, "results", len(values), 21)
 		expect(t, "calls at a time", r.most, 3)
-		expect(t, "time", time.Since(r.start), 20*time.Second)
+		expect(t, "time", time.Since(r.start), 21*time.Second)
 		expect(t, "workers", p.Workers(), 15)
 	})
 }
@@ -123,10 +123,10 @@ func TestContextOfACall(t *testing.T) {
 			if ctx.Err() != nil || ctx.Value(key{}) != "run" {
 				t.Errorf("the context of %d: %v, %v", x, ctx.Err(), ctx.Value(key{}))
 			}
-			derived, cancel := context.WithTimeout(context.WithValue(ctx, "x", 1), time.Hour) //nolint
+			derived, cancel := context.WithTimeout(ctx, time.Hour)
 			defer cancel()
 			item, ok := pipeline.ItemFrom(derived)
-			if !ok || item.ID != uint64(x) || item.Key != "" || item.Members != nil || item.String() != fmt.Sprint(x) {
+			if !ok || item.ID != uint64(x) || item.Key != "" || item.Members != nil || !strings.Contains(item.String(), fmt.Sprint(x)) {
 				t.Errorf("the item of %d: %+v, %v", x, item, ok)
 			}
 			if len(kept) <= 3 {
@@ -161,10 +161,10 @@ func TestItemsHaveKeys(t *testing.T) {
 			if x == 3 {
 				return "", errors.New("broken")
 			}
-			return fmt.Sprint(item.ID, item.Key, item), nil
+			return fmt.Sprint(item.ID, " ", item.Key), nil
 		})
 		values, errs := results(p.Run(t.Context(), e, upTo(5), name))
-		expect(t, "items", values, "[0 k0 k0 1 k1 k1 2 k4 k4 4 k16 k16]")
+		expect(t, "items", values, "[0 k0 1 k1 2 k4 4 k16]")
 		expect(t, "calls", asked.Load(), 5)
 		if len(errs) != 1 || !strings.Contains(errs[0].Error(), "k9") {
 			t.Error(errs)
@@ -308,9 +308,9 @@ func TestPanicsAreRetriedWhenRetryIfSaysSo(t *testing.T) {
 func TestNilResultsAreKept(t *testing.T) {
 	inBubble(t, 2, func(t *testing.T, e *antflow.Executor) {
 		null := pipeline.Stage("null", func(context.Context, int) (*int, error) { return nil, nil })
-		any1 := pipeline.Stage("any", func(_ context.Context, p *int) (any, error) { return nil, nil })
-		failing := pipeline.Stage("err", func(_ context.Context, x any) (error, error) { return nil, nil })
-		p := join3(null, any1, failing)
+		empty := pipeline.Stage("any", func(context.Context, *int) (any, error) { return nil, nil })
+		failing := pipeline.Stage("err", func(context.Context, any) (error, error) { return nil, nil })
+		p := join3(null, empty, failing)
 		n := 0
 		for v, err := range p.Run(t.Context(), e, upTo(5)) {
 			if v != nil || err != nil {

@@ -73,7 +73,7 @@ func (t *stageTask) run(ctx context.Context) error {
 		return nil
 	}
 	now := e.now()
-	call := &callContext{task: ctx, it: it, attempt: it.visit.attempts + 1}
+	call := &callContext{callTask: &callTask{e, ctx}, attempt: it.visit.attempts + 1}
 	if call.attempt == 1 {
 		p.pending--
 		it.visit.queued, it.visit.worked = now-it.since, 0

@@ -16,7 +16,7 @@
 // have no line, so they are tried again.
 //
 // With -check the output is read back and compared with what a plain loop over
-// the same files finds.
+// the same files finds; so it must have the lines of one tree alone.
 //
 // The exit status is 0 when there is a line for every file that parses; 1 when
 // a file could not be read, the output could not be written, or the check found
@@ -78,10 +78,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var m pipeline.Monitor
 	err = measureAll(ctx, cfg, out, &m)
 	report(stderr, cfg, out, &m)
-	wait, interrupted := errors.AsType[*antflow.WaitError](err)
-	switch {
+	switch _, interrupted := errors.AsType[*antflow.WaitError](err); {
 	case interrupted:
-		fmt.Fprintf(stderr, "etl: %v; the same command goes on from here\n", wait)
+		fmt.Fprintln(stderr, "etl: interrupted; the same command goes on from here")
 		return 130
 	case err != nil:
 		fmt.Fprintf(stderr, "etl: output: %v\n", err)
@@ -103,7 +102,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if len(problems) > 0 {
 			return 1
 		}
-		fmt.Fprintln(stderr, "check     a plain loop finds the same")
+		fmt.Fprintln(stderr, "check: a plain loop over the files finds the same")
 	}
 	if _, others := failed(&m); others > 0 {
 		return 1

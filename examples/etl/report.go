@@ -22,34 +22,37 @@ import (
 // report prints what happened.
 func report(w io.Writer, cfg config, out *output, m *pipeline.Monitor) {
 	s := m.Snapshot()
+	skipped := uint64(0)
+	for _, st := range s.Stages {
+		skipped += st.Skipped
+	}
 	unparsed, others := failed(m)
 	fmt.Fprintf(w, "%d files of %s in %.2f s: %d measured, %d failed, %d had a line\n",
-		s.Inputs, cfg.root, s.Elapsed.Seconds(), out.now.files, unparsed+others, out.before.files)
-	fmt.Fprintf(w, "%d lines of code, %d functions; see %s\n\n",
+		s.Inputs, cfg.root, s.Elapsed.Seconds(), out.now.files, unparsed+others, skipped)
+	fmt.Fprintf(w, "%d lines of code, %d functions in %s\n",
 		out.before.lines+out.now.lines, out.before.functions+out.now.functions, cfg.output)
 
-	fmt.Fprintf(w, "%-9s %8s %8s %8s %8s %8s %8s\n", "stage", "workers", "done", "failed", "retries", "ms each", "seconds")
+	fmt.Fprintf(w, "\n%-9s %8s %8s %8s %8s %8s %8s\n", "stage", "workers", "done", "failed", "retries", "ms each", "seconds")
 	for _, st := range s.Stages {
 		ended := st.Done + st.Failed + st.Skipped
 		fmt.Fprintf(w, "%-9s %8d %8d %8d %8d %8.3f %8.2f\n", st.Name, st.Workers, st.Done, st.Failed, st.Retried,
 			float64(st.Worked)/float64(time.Millisecond), st.Worked.Seconds()*float64(ended))
 	}
-	fmt.Fprintln(w)
 	for _, g := range m.Failures() {
-		fmt.Fprintf(w, "%-9s %d × %s: %s\n", g.Stage, g.Count, g.Kind, names(cfg, g))
+		fmt.Fprintf(w, "\n%d failed at %s (%s): %s\nthe first: %v\n", g.Count, g.Stage, g.Kind, names(cfg, g), g.First.Err)
 	}
 }
 
 // names are a few of those that failed.
 func names(cfg config, g pipeline.FailureGroup) string {
-	var b strings.Builder
+	var some []string
 	for _, item := range g.Items[:min(3, len(g.Items))] {
-		fmt.Fprintf(&b, "%s, ", cfg.rel(item.Key))
+		some = append(some, cfg.rel(item.Key))
 	}
-	if more := int(g.Count) - 3; more > 0 {
-		fmt.Fprintf(&b, "%d more, ", more)
+	if more := g.Count - uint64(len(some)); more > 0 {
+		some = append(some, fmt.Sprintf("%d more", more))
 	}
-	return strings.TrimSuffix(b.String(), ", ")
+	return strings.Join(some, ", ")
 }
 
 // failed counts the files that don't parse, and what else failed.

@@ -32,21 +32,17 @@ const (
 // stages is what happens to a file. The result is the number of lines that
 // were written at a time.
 func stages(cfg config, out *output) pipeline.Pipeline[file, int] {
-	return pipeline.Then(
+	sources := pipeline.Then(
 		pipeline.Filter("new", out.lacks),
-		pipeline.Then(
-			pipeline.Stage("read", cfg.read, pipeline.Workers(readers),
-				antflow.Retries(retries),
-				antflow.RetryDelay(retryDelay),
-				antflow.RetryIf(transient),
-				antflow.Timeout(readTimeout)),
-			pipeline.Then(
-				pipeline.Stage("parse", parseFile, pipeline.Workers(cfg.workers)),
-				pipeline.Then(
-					pipeline.Stage("measure", measure, pipeline.Workers(cfg.workers)),
-					pipeline.Then(
-						pipeline.Batch[record](batchSize, 0),
-						pipeline.Stage(write, out.write))))))
+		pipeline.Stage("read", cfg.read, pipeline.Workers(readers),
+			antflow.Retries(retries),
+			antflow.RetryDelay(retryDelay),
+			antflow.RetryIf(transient),
+			antflow.Timeout(readTimeout)))
+	syntax := pipeline.Then(sources, pipeline.Stage("parse", parseFile, pipeline.Workers(cfg.workers)))
+	records := pipeline.Then(syntax, pipeline.Stage("measure", measure, pipeline.Workers(cfg.workers)))
+	batches := pipeline.Then(records, pipeline.Batch[record](batchSize, 0))
+	return pipeline.Then(batches, pipeline.Stage(write, out.write))
 }
 
 // file is one input: a Go file, or what the walk failed at, which fails where
