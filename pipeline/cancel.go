@@ -74,7 +74,7 @@ func (e *engine) cancelTaskLocked(it *item, c *cancelError) {
 func (e *engine) canceledLocked(it *item, c *cancelError) arrival {
 	e.recordLocked(it, ItemCanceled)
 	it.each(func(o *origin) {
-		if o.canceled == nil {
+		if o.canceled == nil && !o.settled {
 			o.canceled = c
 		}
 	})

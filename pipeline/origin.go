@@ -47,9 +47,11 @@ func (e *engine) partLocked(it *item) {
 		cell, it.val = it.val, nil // it is shared from now on
 	}
 	it.each(func(o *origin) {
-		if err != nil {
+		switch {
+		case o.settled: // it is read without the lock
+		case err != nil:
 			o.errs = append(o.errs, err)
-		} else if o.out == nil {
+		case o.out == nil:
 			o.out = cell
 		}
 		e.lessLocked(o)
