@@ -68,16 +68,20 @@ func (b Backoff) Jitter(fraction float64) Backoff {
 // retries reports whether an attempt that ended with err is to be followed by
 // another one, and after how long. It calls the user's code.
 func (t *task) retries(err error, crashed bool) (bool, time.Duration) {
-	n := t.Attempts()
-	if n > int(t.spec.retries) {
+	return t.spec.again(t.Attempts(), err, crashed)
+}
+
+// again is retries of a task with n attempts.
+func (s *spec) again(n int, err error, crashed bool) (bool, time.Duration) {
+	if n > int(s.retries) {
 		return false, 0
 	}
 	if permanent := (*permanentError)(nil); errors.As(err, &permanent) {
 		return false, 0
 	}
 	plain := stripMarks(err)
-	if t.spec.retryIf != nil {
-		if !t.spec.retryIf(plain) {
+	if s.retryIf != nil {
+		if !s.retryIf(plain) {
 			return false, 0
 		}
 	} else if crashed {
@@ -86,10 +90,10 @@ func (t *task) retries(err error, crashed bool) (bool, time.Duration) {
 	if after := (*retryAfterError)(nil); errors.As(err, &after) {
 		return true, after.d
 	}
-	if t.spec.backoff != nil {
-		return true, t.spec.backoff(n, plain)
+	if s.backoff != nil {
+		return true, s.backoff(n, plain)
 	}
-	return true, doubled(t.spec.retryDelay, max(t.spec.retryDelay, maxRetryDelay), n)
+	return true, doubled(s.retryDelay, max(s.retryDelay, maxRetryDelay), n)
 }
 
 // dueBefore is the order of the timers: by time, then by start order.

@@ -19,14 +19,17 @@ type TaskSettings struct {
 	QueueTimeout time.Duration // as [QueueTimeout]; 0: none
 	Semaphore    Semaphore     // as [WithSemaphore]; nil: none
 	RateLimit    RateLimiter   // as [WithRateLimit]; nil: none
+
+	spec spec
 }
 
 // SettingsOf returns what the options say together, later ones winning. What
 // none of them says is zero. A nil option panics.
 func SettingsOf(opts ...TaskOption) TaskSettings {
-	var s spec
+	s := spec{retryDelay: defaultRetryDelay}
 	applyTaskOptions(&s, opts)
 	return TaskSettings{
+		spec:         s,
 		Name:         s.name,
 		Priority:     s.priority,
 		Retries:      int(s.retries),
@@ -35,6 +38,17 @@ func SettingsOf(opts ...TaskOption) TaskSettings {
 		Semaphore:    s.sem,
 		RateLimit:    s.limiter,
 	}
+}
+
+// Again says what would become of a task with these settings after it has been
+// called attempts times and has failed with err: whether it would be called
+// again, and after which delay. crashed tells that err is a panic or a Goexit of
+// the task, which are only retried if [RetryIf] says so. It calls what was given
+// to [RetryIf] and [RetryBackoff], and passes on their panics.
+func (s TaskSettings) Again(attempts int, err error, crashed bool) (delay time.Duration, again bool) {
+	must(err != nil, "TaskSettings.Again: the error must not be nil")
+	again, delay = s.spec.again(attempts, err, crashed)
+	return delay, again
 }
 
 // WithoutDefaults makes a task have nothing of what [WithTaskOptions] says. It

@@ -126,12 +126,12 @@ func TestDelayedItemsAreNotInTheBuffer(t *testing.T) {
 			return x, nil
 		}, pipeline.Buffer(0), antflow.Retries(1), antflow.RetryDelay(seconds(100)))
 		results(p.Run(t.Context(), e, upTo(5)))
-		expect(t, "calls", r, "[0:[0s 101s] 1:[1s 102s] 2:[2s 103s] 3:[3s 104s] 4:[4s 105s]]")
+		expect(t, "calls", r, "[0:[0s 1m41s] 1:[1s 1m42s] 2:[2s 1m43s] 3:[3s 1m44s] 4:[4s 1m45s]]")
 	})
 }
 
-// In the loop no more than Window inputs are pulled and not yielded, the one in
-// the body being yielded; and so many are whenever nothing else bounds them.
+// No more than Window inputs are pulled and not yielded, which an item is after
+// the loop's body; and so many are there whenever nothing else bounds them.
 func TestWindowIsExact(t *testing.T) {
 	for _, n := range []int{1, 2, 7, 64} {
 		for _, ordered := range []bool{true, false} {
@@ -148,15 +148,14 @@ func TestWindowIsExact(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						yielded++
 						if open := int(src.asked.Load()) - yielded; open > n {
 							t.Fatalf("%d inputs are pulled and not yielded", open)
 						}
 						synctest.Wait()
-						// One more may have been asked for: it is pulled when it is there.
 						if open := int(src.asked.Load()) - yielded; open != n {
 							t.Fatalf("%d inputs are pulled and not yielded once all have come to rest", open)
 						}
+						yielded++
 						if yielded == 300 {
 							break
 						}
@@ -168,9 +167,9 @@ func TestWindowIsExact(t *testing.T) {
 }
 
 // With the default window, too, an endless source is pulled no further than
-// 64 inputs, or four times the workers.
+// 256 inputs, or four times the workers.
 func TestDefaultWindow(t *testing.T) {
-	for workers, want := range map[int]int{1: 64, 16: 64, 50: 200} {
+	for workers, want := range map[int]int{64: 256, 65: 260, 100: 400} {
 		inBubble(t, 200, func(t *testing.T, e *antflow.Executor) {
 			var src source
 			p := pipeline.Stage("a", same, pipeline.Workers(workers))
@@ -178,8 +177,8 @@ func TestDefaultWindow(t *testing.T) {
 				synctest.Wait()
 				break
 			}
-			if n := int(src.asked.Load()); n != want+1 {
-				t.Errorf("%d workers: asked for %d inputs, want %d", workers, n, want+1)
+			if n := int(src.asked.Load()); n != want {
+				t.Errorf("%d workers: asked for %d inputs, want %d", workers, n, want)
 			}
 		})
 	}
@@ -198,7 +197,7 @@ func TestASlowItemBoundsThePulling(t *testing.T) {
 		}, pipeline.Workers(2))
 		for x := range p.Run(t.Context(), e, src.first(endless), pipeline.Window(20)) {
 			if x == 0 {
-				expect(t, "time", src.asked.Load(), 20)
+				expect(t, "inputs", src.asked.Load(), 20)
 			}
 			if x == 100 {
 				break
@@ -231,7 +230,11 @@ func TestABlockedStageKeepsItsWorkers(t *testing.T) {
 	inBubble(t, 10, func(t *testing.T, e *antflow.Executor) {
 		a, b := newRecord(), newRecord()
 		p := pipeline.Then(
-			pipeline.Stage("a", a.taking(time.Second), pipeline.Workers(2)),
+			pipeline.Stage("a", func(_ context.Context, x int) (int, error) {
+				a.begin(x)
+				time.Sleep(time.Second + time.Duration(x)*time.Millisecond)
+				return x, nil
+			}, pipeline.Workers(2)),
 			pipeline.Stage("b", b.taking(seconds(10)), pipeline.Buffer(0)))
 		results(p.Run(t.Context(), e, upTo(6)))
 		expect(t, "calls of a", a, "[0:[0s] 1:[0s] 2:[1s] 3:[11s] 4:[21s] 5:[31s]]")

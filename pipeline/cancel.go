@@ -14,7 +14,7 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 		p := e.pools[s.pool]
 		switch {
 		case !p.tasks:
-			p.waiting.remove(it)
+			it.q.remove(it)
 		case it.x.task != nil:
 			e.cancelTaskLocked(it, c)
 			return
@@ -35,13 +35,22 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 		e.canceledLocked(it, c)
 		p.serveLocked()
 	case phaseRunning, phaseDelayed:
+		p := e.pools[s.pool]
 		switch {
+		case it.phase == phaseDelayed && !p.tasks:
+			e.later.timers = append(e.later.timers, it.x.timer)
+			e.later.any = true
+			it.x.timer = nil
+			p.delayed--
+			p.figures.canceled++
+			e.eventLocked(it, EventCanceled, c)
+			e.canceledLocked(it, c)
 		case it.x != nil && it.x.task != nil:
 			e.cancelTaskLocked(it, c)
 		case e.failure != nil: // the context of the carriers ends with the run's
 		case it.more().canceled == nil:
 			it.x.canceled = c
-			if !e.pools[s.pool].tasks { // else submitTask is about to see it
+			if !p.tasks { // else submitTask is about to see it
 				e.later.ends = append(e.later.ends, callEnd{it.call, c.reason()})
 				e.later.any = true
 			}

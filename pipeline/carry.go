@@ -58,8 +58,11 @@ func (c *carrier) carry(ctx context.Context) error {
 func (c *carrier) end() {
 	if c.calling {
 		c.it.call.end()
+		var o outcome
+		s := &c.e.plan.sites[c.it.site]
+		c.e.pools[s.pool].failed(antflow.ErrGoexit, true, int(c.it.call.attempt), &o)
 		c.e.mu.Lock()
-		c.e.calledLocked(c.it, &outcome{err: antflow.ErrGoexit, kind: kindOf(antflow.ErrGoexit)}, c.e.now())
+		c.e.carryLocked(c.it, c.e.calledLocked(c.it, &o, c.e.now()))
 		c.e.unlock()
 	}
 	c.e.awaitObserver()
@@ -80,7 +83,7 @@ func (c *carrier) find() bool {
 	if c.it = e.pickLocked(); c.it != nil {
 		return true
 	}
-	if e.crew.looking > 0 || e.live == 0 {
+	if e.crew.looking > 0 || e.over || e.failure != nil {
 		return false
 	}
 	e.crew.looking++
@@ -128,14 +131,16 @@ func (c *carrier) step() bool {
 	}
 	call := &c.calls[0]
 	c.calls = c.calls[1:]
-	call.callTask, call.attempt = &c.task, 1
+	call.callTask, call.attempt = &c.task, it.visit.attempts+1
 	e.beginLocked(it, call)
 	if it.timed {
 		now := e.now()
 		if c.since == 0 {
 			c.since = now
 		}
-		it.visit.queued = now - it.since
+		if call.attempt == 1 {
+			it.visit.queued = now - it.since
+		}
 		it.since = now
 	}
 	out := c.out
@@ -143,10 +148,14 @@ func (c *carrier) step() bool {
 		out = e.outCellLocked(s)
 	}
 	c.out = nil
+	p := e.pools[s.pool]
 	e.unlock()
 
+	if d := p.settings.Timeout; d > 0 {
+		call.limit(d)
+	}
 	c.calling = true
-	o := e.call(it, s, out, call)
+	o := e.call(it, s, out, call, int(call.attempt))
 	c.calling = false
 	call.end()
 	now := int64(0)
@@ -191,7 +200,7 @@ func (e *engine) hopLocked(it *item, s *site, o *outcome) bool {
 		return false
 	}
 	p, q := e.pools[s.pool], e.pools[next.pool]
-	if q.adapt != nil || q.waiting.n > 0 || q.blocked.n > 0 || len(q.claims) > 0 || q.running+q.held >= q.limit || q.tasks || q.figures.samples() {
+	if q.adapt != nil || q.waiting.n > 0 || q.blocked.n > 0 || len(q.claims) > 0 || q.running+q.held >= q.limit || q.tasks || q.resumed.n > 0 || q.figures.samples() {
 		return false
 	}
 	p.figures.done++
@@ -200,7 +209,7 @@ func (e *engine) hopLocked(it *item, s *site, o *outcome) bool {
 	q.running++
 	it.site, it.val, it.phase = int32(o.to), o.val, phaseReady
 	p.running--
-	if p.waiting.n > 0 || p.blocked.n > 0 || len(p.claims) > 0 {
+	if p.waiting.n > 0 || p.resumed.n > 0 || p.blocked.n > 0 || len(p.claims) > 0 {
 		p.serveLocked()
 	}
 	return true
@@ -219,11 +228,13 @@ func (e *engine) beginLocked(it *item, call *callContext) {
 // user's errors, so it is made without the lock.
 type outcome struct {
 	err      error
-	to       int    // the site where the item goes
-	val      any    // the cell of its value there
-	skip     bool   // err is ErrSkipped
-	panicked bool   // it is a panic
-	overload bool   // it says so, for a stage with adaptive workers
+	to       int  // the site where the item goes
+	val      any  // the cell of its value there
+	skip     bool // err is ErrSkipped
+	panicked bool // it is a panic
+	overload bool // it says so, for a stage with adaptive workers
+	again    bool // the stage's function is to be called again
+	delay    time.Duration
 	kind     string // of err
 }
 
@@ -244,24 +255,53 @@ func (d *stageDef) judge(err error, o *outcome) {
 
 // call calls the function of a stage, and finds out where the item goes then. A
 // panic becomes an error; a Goexit passes through.
-func (e *engine) call(it *item, s *site, out any, ctx context.Context) (o outcome) {
+func (e *engine) call(it *item, s *site, out any, ctx context.Context, attempt int) (o outcome) {
+	p := e.pools[s.pool]
 	returned := false
 	defer func() {
 		if !returned {
 			if v := recover(); v != nil {
 				o = outcome{}
-				s.def.judge(panicError(v), &o)
+				p.failed(panicError(v), true, attempt, &o)
 			}
 		}
 	}()
 	if err := e.invoke(it, s, out, ctx); err != nil {
-		s.def.judge(err, &o)
-		o.err = antflow.Unmarked(err)
+		p.failed(err, false, attempt, &o)
 	} else {
 		e.follow(s, out, &o)
 	}
 	returned = true
 	return o
+}
+
+// failed makes the outcome of a carrier's call that failed, and finds out whether
+// there is to be another one. That calls the user's code, whose panic is the
+// item's failure.
+func (p *pool) failed(err error, crashed bool, attempt int, o *outcome) {
+	defer func() {
+		if v := recover(); v != nil {
+			*o = outcome{}
+			p.def.judge(panicError(v), o)
+			o.wrap(attempt)
+		}
+	}()
+	p.def.judge(err, o)
+	o.panicked = crashed
+	if p.settings.Retries > 0 && !o.skip {
+		o.delay, o.again = p.settings.Again(attempt, err, crashed)
+	}
+	o.err = antflow.Unmarked(err)
+	if !o.again && !o.skip {
+		o.wrap(attempt)
+	}
+}
+
+// wrap tells in the error how often the function was called.
+func (o *outcome) wrap(attempts int) {
+	if attempts > 1 {
+		o.err = &antflow.RetryError{Attempts: attempts, Err: o.err}
+	}
 }
 
 // invoke calls the function of a stage.

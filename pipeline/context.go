@@ -52,6 +52,16 @@ func (c *callContext) end() {
 	}
 }
 
+// limit gives the context a deadline. It is called before the function is.
+func (c *callContext) limit(d time.Duration) {
+	parent, cancel := context.WithCancelCause(c.task)
+	ctx, release := context.WithTimeout(parent, d)
+	c.made.Store(&realContext{ctx, func(cause error) {
+		cancel(cause)
+		release()
+	}})
+}
+
 // cancel ends the context with a cause.
 func (c *callContext) cancel(cause error) { c.real().cancel(cause) }
 
@@ -73,7 +83,12 @@ func (c *callContext) real() *realContext {
 }
 
 // Deadline implements [context.Context].
-func (c *callContext) Deadline() (time.Time, bool) { return c.task.Deadline() }
+func (c *callContext) Deadline() (time.Time, bool) {
+	if r := c.made.Load(); r != nil {
+		return r.Deadline()
+	}
+	return c.task.Deadline()
+}
 
 // Done implements [context.Context].
 func (c *callContext) Done() <-chan struct{} { return c.real().Done() }

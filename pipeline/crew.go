@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	"github.com/antflow/antflow"
 )
@@ -20,7 +21,8 @@ type crew struct {
 	state   keeperState
 	run     uint64          // counts the keepers
 	ctx     context.Context // of the keeper's task, while there is one
-	quit    chan struct{}   // ends it
+	quit    chan struct{}   // of capacity 1: tells it that there is nothing to do
+	told    bool            // it has been
 	pending int             // carriers that have not begun
 	looking int             // carriers that will find what is ready
 }
@@ -44,14 +46,9 @@ func (e *engine) staffLocked() {
 			e.later.keep, e.later.any = true, true
 		}
 	case keeperThere:
-		if e.live == 0 && (!e.loop || e.over || e.failure != nil) {
-			c.state = keeperNone
-			c.run++
-			c.ctx = nil
-			c.pending = 0
-			e.later.signals = append(e.later.signals, c.quit)
-			e.later.any = true
-			return
+		if e.idleLocked() && !c.told {
+			c.told = true
+			e.signalLocked(c.quit)
 		}
 		if n := e.ready - c.pending - c.looking; n > 0 {
 			c.pending += n
@@ -73,17 +70,13 @@ func (e *engine) keep() {
 		c := &e.crew
 		c.state, c.ctx, c.quit = keeperThere, ctx, make(chan struct{}, 1)
 		quit := c.quit
+		c.told = false
 		e.later.tasks = append(e.later.tasks, e.unsent...)
 		e.later.any = true
 		e.unsent = nil
 		e.unlock()
 		antflow.Blocking(ctx, func() error {
-			select {
-			case <-quit:
-			case <-ctx.Done():
-				e.stop(ctx)
-				<-quit
-			}
+			e.tend(ctx, quit)
 			return nil
 		})
 		return nil
@@ -96,6 +89,42 @@ func (e *engine) keep() {
 			e.unlock()
 		}
 	})
+}
+
+// idleLocked reports whether the run needs no keeper. In a loop the next item is
+// taken to be on its way.
+func (e *engine) idleLocked() bool {
+	return e.live == 0 && (!e.loop || e.over || e.failure != nil)
+}
+
+// tend is what the keeper does: it waits until there are no items. Like the last
+// carrier it then yields a few times, in case the next one comes at once.
+func (e *engine) tend(ctx context.Context, quit chan struct{}) {
+	done := ctx.Done()
+	for {
+		select {
+		case <-quit:
+		case <-done:
+			e.stop(ctx)
+			done = nil
+			continue
+		}
+		e.mu.Lock()
+		for round := 0; round < patience && e.idleLocked() && !e.over && e.failure == nil; round++ {
+			e.unlock()
+			runtime.Gosched()
+			e.mu.Lock()
+		}
+		c := &e.crew
+		if e.idleLocked() {
+			c.state, c.ctx, c.pending = keeperNone, nil, 0
+			c.run++
+			e.unlock()
+			return
+		}
+		c.told = false
+		e.unlock()
+	}
 }
 
 // stop ends the run because ctx has ended, the run's own or one under it.

@@ -94,16 +94,17 @@ type callEnd struct {
 
 // A pool is the workers of one stage in one run.
 type pool struct {
-	e      *engine
-	def    *stageDef
-	index  int
-	adapt  *adapting
-	tasks  bool // each call is a task of the executor
-	opts   antflow.TaskOption
-	prio   int // of the options
-	limit  int
-	buffer int // -1: as many as limit
+	e        *engine
+	def      *stageDef
+	index    int
+	adapt    *adapting
+	tasks    bool // each call is a task of the executor
+	opts     antflow.TaskOption
+	settings antflow.TaskSettings
+	limit    int
+	buffer   int // -1: as many as limit
 
+	resumed queue // for a worker, after a retry's delay; they come first
 	waiting queue // for a worker
 	ready   queue // have one, wait for a carrier
 	blocked queue // wait for room here

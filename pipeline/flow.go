@@ -91,7 +91,7 @@ func (p *pool) takeInLocked(it *item, now int64) arrival {
 		e.later.any = true
 		return arrivedIn
 	}
-	if p.waiting.n == 0 && len(p.claims) == 0 && p.idle() > 0 {
+	if p.waiting.n == 0 && p.resumed.n == 0 && len(p.claims) == 0 && p.idle() > 0 {
 		p.running++
 		it.phase = phaseReady
 		return arrivedReady
@@ -123,7 +123,10 @@ func (p *pool) serveLocked() {
 			e.signalLocked(c.granted)
 			continue
 		}
-		it := p.waiting.pop()
+		it := p.resumed.pop()
+		if it == nil {
+			it = p.waiting.pop()
+		}
 		if it == nil {
 			break
 		}

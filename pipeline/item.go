@@ -83,6 +83,7 @@ type extra struct {
 
 	task     *antflow.Future[struct{}] // that calls the stage's function
 	canceled *cancelError              // asked for
+	timer    *time.Timer               // of a retry's delay
 	routed   outcome                   // where it goes once it is routed
 
 	// Who is told when the item has got in where it was blocked.

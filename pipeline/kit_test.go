@@ -123,3 +123,24 @@ func expect(t *testing.T, what string, got, want any) {
 func join3[A, B, C, D any](a pipeline.Pipeline[A, B], b pipeline.Pipeline[B, C], c pipeline.Pipeline[C, D]) pipeline.Pipeline[A, D] {
 	return pipeline.Then(pipeline.Then(a, b), c)
 }
+
+// panicOf is what fn panics with.
+func panicOf(fn func()) (text string) {
+	defer func() { text = fmt.Sprint(recover()) }()
+	fn()
+	return ""
+}
+
+// checkMessage checks that a message begins with the package's prefix, has it
+// only once, and contains the words.
+func checkMessage(t *testing.T, text string, words ...string) {
+	t.Helper()
+	if !strings.HasPrefix(text, "antflow: ") || strings.Count(text, "antflow:") != 1 {
+		t.Errorf("the message is %q", text)
+	}
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			t.Errorf("the message %q does not say %q", text, w)
+		}
+	}
+}

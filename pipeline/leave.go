@@ -1,18 +1,62 @@
 package pipeline
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // calledLocked moves an item on whose call by a carrier is over.
 func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 	p := e.pools[e.plan.sites[it.site].pool]
 	if it.timed && now != 0 {
-		it.visit.worked = now - it.since
-		p.adapt.calledLocked(p, now, it.visit.worked, o)
+		it.visit.worked = max(it.visit.worked, 0) + now - it.since
+		p.adapt.calledLocked(p, now, now-it.since, o)
 	}
 	p.running--
+	if o.err != nil && p.settings.Retries > 0 {
+		e.eventLocked(it, EventAttemptFailed, o.err)
+	}
+	if o.again && it.canceledBy() == nil {
+		e.delayLocked(it, p, o.delay)
+		p.serveLocked()
+		return arrivedIn
+	}
 	a := e.leaveLocked(it, p, o, now)
 	p.serveLocked()
 	return a
+}
+
+// delayLocked lets an item wait for its next attempt, without a worker.
+func (e *engine) delayLocked(it *item, p *pool, d time.Duration) {
+	it.phase = phaseDelayed
+	p.delayed++
+	if it.timed {
+		it.since = e.now()
+	}
+	if d <= 0 {
+		e.resumeLocked(it)
+		return
+	}
+	x := it.more()
+	x.timer = time.AfterFunc(d, func() {
+		e.mu.Lock()
+		if it.phase == phaseDelayed && it.x.timer != nil { // else it was canceled
+			it.x.timer = nil
+			e.resumeLocked(it)
+			e.pools[e.plan.sites[it.site].pool].serveLocked()
+		}
+		e.unlock()
+	})
+}
+
+// resumeLocked lets an item wait for a worker again. It comes before those that
+// had none yet.
+func (e *engine) resumeLocked(it *item) {
+	p := e.pools[e.plan.sites[it.site].pool]
+	p.delayed--
+	p.figures.retried++
+	it.phase = phaseWaiting
+	p.resumed.push(it)
 }
 
 // leaveLocked moves an item on that a stage is done with. It has a worker of

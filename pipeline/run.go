@@ -28,10 +28,9 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 	e.pools = make([]*pool, len(p.pools))
 	for i, d := range p.pools {
 		q := &pool{e: e, def: d, index: i, limit: d.workers, buffer: d.buffer}
-		if s, tasks := d.needsTasks(ex); tasks {
-			q.tasks = true
-			q.prio = s.Priority
-			q.opts = q.taskOptions(s)
+		q.settings = d.settings(ex)
+		if q.tasks = needsTasks(&q.settings); q.tasks {
+			q.opts = q.taskOptions()
 		}
 		if d.adapt != nil {
 			q.adapt = &adapting{adaptive: d.adapt}

@@ -109,7 +109,7 @@ func (m *Monitor) Snapshot() Snapshot {
 			Name:       p.def.name,
 			Workers:    p.limit,
 			Incoming:   p.blocked.n,
-			Waiting:    p.waiting.n + p.pending,
+			Waiting:    p.waiting.n + p.resumed.n + p.pending,
 			Delayed:    p.delayed,
 			Blocked:    p.held,
 			Entered:    f.entered,

@@ -7,18 +7,21 @@ import (
 	"github.com/antflow/antflow"
 )
 
-// needsTasks reports whether the calls of a stage need more of the executor
-// than a worker, and what they need.
-func (d *stageDef) needsTasks(ex *antflow.Executor) (antflow.TaskSettings, bool) {
-	opts := append([]antflow.TaskOption{ex.TaskOptions()}, d.opts...)
-	s := antflow.SettingsOf(opts...)
-	return s, s.Retries > 0 || s.Timeout > 0 || s.QueueTimeout > 0 || s.Priority != 0 || s.Semaphore != nil || s.RateLimit != nil
+// settings are what the options of a stage and of the executor say together.
+func (d *stageDef) settings(ex *antflow.Executor) antflow.TaskSettings {
+	return antflow.SettingsOf(append([]antflow.TaskOption{ex.TaskOptions()}, d.opts...)...)
+}
+
+// needsTasks reports whether the calls of a stage need more of the executor than
+// its workers.
+func needsTasks(s *antflow.TaskSettings) bool {
+	return s.QueueTimeout > 0 || s.Priority != 0 || s.Semaphore != nil || s.RateLimit != nil
 }
 
 // taskOptions are those of a stage's tasks but for the priority of the item.
-func (p *pool) taskOptions(s antflow.TaskSettings) antflow.TaskOption {
+func (p *pool) taskOptions() antflow.TaskOption {
 	opts := append([]antflow.TaskOption{antflow.TaskName(p.def.name)}, p.def.opts...)
-	return antflow.JoinOptions(append(opts, antflow.WithSemaphore(&places{p, s.Semaphore}))...)
+	return antflow.JoinOptions(append(opts, antflow.WithSemaphore(&places{p, p.settings.Semaphore}))...)
 }
 
 // submitTask submits the task that calls the function of an item's stage.
@@ -37,7 +40,7 @@ func (e *engine) submitTask(it *item) {
 	s := &e.plan.sites[it.site]
 	p := e.pools[s.pool]
 	t := &stageTask{e: e, it: it, s: s, p: p}
-	opts := []antflow.TaskOption{p.opts, antflow.Priority(p.prio + it.prio)}
+	opts := []antflow.TaskOption{p.opts, antflow.Priority(p.settings.Priority + it.prio)}
 	e.unlock()
 
 	f := e.ex.Go(ctx, t.run, opts...)
