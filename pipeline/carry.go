@@ -23,6 +23,7 @@ type carrier struct {
 	class int           // its type
 
 	calling bool // the stage's function has not returned
+	looking bool // it counts as that in the crew
 	tired   bool // its turn is over
 }
 
@@ -54,8 +55,14 @@ func (c *carrier) carry(ctx context.Context) error {
 }
 
 // end is called when the task ends. If that is because the stage's function
-// called Goexit, that is the item's failure.
+// called Goexit, that is the item's failure; it may also be that a callback of a
+// future did.
 func (c *carrier) end() {
+	if c.looking {
+		c.e.mu.Lock()
+		c.e.crew.looking--
+		c.e.unlock()
+	}
 	if c.calling {
 		c.it.call.end()
 		var o outcome
@@ -87,6 +94,7 @@ func (c *carrier) find() bool {
 		return false
 	}
 	e.crew.looking++
+	c.looking = true
 	for range patience {
 		e.unlock()
 		runtime.Gosched()
@@ -96,6 +104,7 @@ func (c *carrier) find() bool {
 		}
 	}
 	e.crew.looking--
+	c.looking = false
 	if e.crew.run == c.run {
 		c.it = e.pickLocked()
 	}
@@ -220,6 +229,7 @@ func (e *engine) beginLocked(it *item, call *callContext) {
 	it.phase = phaseRunning
 	it.call = call
 	call.id, call.lineage = it.id, it.lineage
+	call.def = e.plan.sites[it.site].def
 	it.visit.attempts = call.attempt
 	e.eventLocked(it, EventStarted, nil)
 }

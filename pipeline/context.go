@@ -19,7 +19,8 @@ import (
 // other way round.
 type callContext struct {
 	*callTask
-	id uint64
+	def *stageDef
+	id  uint64
 	*lineage
 	made    atomic.Pointer[realContext]
 	ended   atomic.Bool
@@ -148,4 +149,23 @@ func ItemFrom(ctx context.Context) (Item, bool) {
 		return Item{}, false
 	}
 	return c.identity(c.id), true
+}
+
+// A Call tells a stage's function what it was called for.
+type Call struct {
+	Item    Item
+	Stage   string
+	Attempt int // 1 for the first
+}
+
+// CallFrom is [ItemFrom] with the stage, and with which attempt it is. The task
+// that [antflow.TaskFrom] finds is one that works for the run, for many items
+// perhaps.
+func CallFrom(ctx context.Context) (Call, bool) {
+	must(ctx != nil, "CallFrom(nil): the context must not be nil")
+	c, ok := ctx.Value(itemKey{}).(*callContext)
+	if !ok {
+		return Call{}, false
+	}
+	return Call{Item: c.identity(c.id), Stage: c.def.name, Attempt: int(c.attempt)}, true
 }

@@ -102,7 +102,7 @@ type pool struct {
 	opts     antflow.TaskOption
 	settings antflow.TaskSettings
 	limit    int
-	buffer   int // -1: as many as limit
+	buffer   int // -1: the default
 
 	resumed queue // for a worker, after a retry's delay; they come first
 	waiting queue // for a worker
@@ -206,9 +206,6 @@ func (e *engine) unlock() {
 		for _, f := range l.cancels {
 			f.Cancel()
 		}
-		for _, o := range l.settles {
-			e.settle(o)
-		}
 		if l.over {
 			close(e.done)
 		}
@@ -227,6 +224,7 @@ func (e *engine) unlock() {
 		for _, it := range l.routes {
 			e.resolve(int(it.site), it.val, &it.x.routed)
 		}
+		e.settleAll(l.settles)
 		e.mu.Lock()
 		e.settling -= len(l.settles)
 		for _, it := range l.routes {
@@ -234,6 +232,27 @@ func (e *engine) unlock() {
 			it.x.routed = outcome{}
 			e.routedLocked(it, &o)
 		}
+	}
+}
+
+// settleAll settles the futures of origins. Where a callback panics or calls
+// Goexit, that takes its course on this goroutine, and the rest is done on
+// another one.
+func (e *engine) settleAll(origins []*origin) {
+	i := 0
+	defer func() {
+		if i == len(origins) {
+			return
+		}
+		go func() {
+			e.settleAll(origins[i+1:])
+			e.mu.Lock()
+			e.settling -= len(origins)
+			e.unlock()
+		}()
+	}()
+	for ; i < len(origins); i++ {
+		e.settle(origins[i])
 	}
 }
 

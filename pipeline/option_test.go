@@ -82,12 +82,8 @@ func TestTaskOptionsOnAStage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, 4, func(t *testing.T, e *antflow.Executor) {
 				r := newRecord()
-				fn := func(ctx context.Context, x int) (int, error) {
+				fn := func(_ context.Context, x int) (int, error) {
 					n := r.begin(x)
-					info, ok := antflow.TaskFrom(ctx)
-					if !ok || info.Attempt != n {
-						t.Errorf("attempt %d is that of %+v", n, info)
-					}
 					time.Sleep(time.Second)
 					if c.err == nil {
 						return 99, errFlaky
@@ -123,6 +119,21 @@ func TestTaskOptionsOnAStage(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A call is told who it is as an attempt of a task is.
+func TestTaskInfoOfACall(t *testing.T) {
+	inBubble(t, 4, func(t *testing.T, e *antflow.Executor) {
+		n := 0
+		p := pipeline.Stage("work", func(ctx context.Context, x int) (int, error) {
+			n++
+			if info, ok := antflow.TaskFrom(ctx); !ok || info.Attempt != n || info.Name != "mine" || info.Executor != "exec" {
+				t.Errorf("attempt %d: %+v, %v", n, info, ok)
+			}
+			return 0, errFlaky
+		}, antflow.TaskName("mine"), antflow.Retries(2))
+		results(p.Run(t.Context(), e, upTo(1)))
+	}, antflow.ExecutorName("exec"))
 }
 
 // An item in its delay has no worker: the next one runs meanwhile, and when

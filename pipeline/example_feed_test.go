@@ -1,0 +1,314 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/pipeline"
+)
+
+func ExampleRun() {
+	ctx := context.Background()
+	e := antflow.New(8)
+	defer e.Close()
+
+	// A run lasts as long as there may be something to do. Many goroutines may
+	// feed it, such as the handlers of a server; each has its own futures.
+	size := pipeline.Stage("size", func(_ context.Context, file string) (int, error) {
+		return len(file), nil
+	}, pipeline.Workers(4))
+	run := size.Start(ctx, e)
+	var futures []*antflow.Future[int]
+	for _, file := range []string{"cat.jpg", "zebra.jpg"} {
+		futures = append(futures, run.Feed(ctx, file))
+	}
+	for f, err := range antflow.AsCompleted(ctx, futures) {
+		if err != nil {
+			break
+		}
+		fmt.Println(f.Result(ctx))
+	}
+	run.Close()
+	// Unordered output:
+	// 7 <nil>
+	// 9 <nil>
+}
+
+func ExampleRun_Feed() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	resize := pipeline.Stage("resize", func(ctx context.Context, file string) (string, error) {
+		if file == "huge.jpg" {
+			<-ctx.Done() // it would take for ever
+			return "", ctx.Err()
+		}
+		return "small-" + file, nil
+	}, pipeline.Workers(2))
+	run := resize.Start(ctx, e)
+	defer run.Close()
+
+	cat := run.Feed(ctx, "cat.jpg")
+	huge := run.Feed(ctx, "huge.jpg")
+	fmt.Println(cat.Result(ctx))
+	huge.Cancel() // this item alone, wherever it is
+	_, err := huge.Result(ctx)
+	fmt.Println(errors.Is(err, antflow.ErrCanceled))
+	// Output:
+	// small-cat.jpg <nil>
+	// true
+}
+
+func ExampleFeedAt() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	download := pipeline.Stage("download", func(_ context.Context, url string) ([]byte, error) {
+		return nil, antflow.Permanent(errors.New("the server is gone"))
+	})
+	count := pipeline.Stage("count", func(_ context.Context, text []byte) (int, error) {
+		return len(text), nil
+	})
+	run := pipeline.Then(download, count).Start(ctx, e)
+	defer run.Close()
+
+	// This one was downloaded before, so it enters where the others come from
+	// the download.
+	f := pipeline.FeedAt(ctx, run, "count", []byte("from the cache"))
+	fmt.Println(f.Result(ctx))
+	// Output: 14 <nil>
+}
+
+func ExampleRun_Close() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	save := pipeline.Stage("save", func(_ context.Context, rows []int) (int, error) { return len(rows), nil })
+	run := pipeline.Then(pipeline.Batch[int](100, 0), save).Start(ctx, e)
+	f := run.Feed(ctx, 1)
+	g := run.Feed(ctx, 2)
+	fmt.Println(run.Close()) // the batch is not full, but it is the last one
+	fmt.Println(f.Result(ctx))
+	fmt.Println(g.Result(ctx))
+
+	late := run.Feed(ctx, 3)
+	fmt.Println(errors.Is(late.Err(), pipeline.ErrClosed))
+	// Output:
+	// <nil>
+	// 2 <nil>
+	// 2 <nil>
+	// true
+}
+
+func ExampleRun_Shutdown() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	finish := make(chan struct{})
+	work := pipeline.Stage("work", func(context.Context, int) (string, error) {
+		<-finish
+		return "done", nil
+	})
+	run := work.Start(ctx, e)
+	f := run.Feed(ctx, 1)
+
+	patience, cancel := context.WithTimeout(ctx, time.Millisecond)
+	defer cancel()
+	fmt.Println(run.Shutdown(patience)) // nothing new is taken in, what runs goes on
+	close(finish)
+	fmt.Println(run.Shutdown(ctx))
+	fmt.Println(f.Result(ctx))
+	// Output:
+	// antflow: wait ended: context deadline exceeded
+	// <nil>
+	// done <nil>
+}
+
+func ExampleRun_Stop() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	begun := make(chan struct{})
+	work := pipeline.Stage("work", func(ctx context.Context, n int) (int, error) {
+		close(begun)
+		<-ctx.Done()
+		return 0, context.Cause(ctx)
+	})
+	run := work.Start(ctx, e)
+	f := run.Feed(ctx, 1)
+	g := run.Feed(ctx, 2) // waits for the stage's only worker
+	<-begun
+
+	fmt.Println(errors.Is(run.Stop(), pipeline.ErrStopped)) // the calls have returned by now
+	fmt.Println(f.State(), errors.Is(f.Err(), pipeline.ErrStopped))
+	fmt.Println(g.State())
+	// Output:
+	// true
+	// canceled true
+	// canceled
+}
+
+func ExampleKey() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	type user struct{ email, name string }
+	greet := pipeline.Stage("greet", func(_ context.Context, u user) (string, error) {
+		if u.name == "" {
+			return "", errors.New("no name")
+		}
+		return "Dear " + u.name, nil
+	})
+	users := slices.Values([]user{{"ann@example.com", "Ann"}, {"bob@example.com", ""}})
+	for text, err := range greet.Run(ctx, e, users, pipeline.Key(func(u user) string { return u.email })) {
+		fmt.Println(text, err)
+	}
+	// Output:
+	// Dear Ann <nil>
+	//  antflow: stage "greet": item "bob@example.com": no name
+}
+
+func ExampleWithKey() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	// The key is what the caller calls it, whatever is in the input.
+	pay := pipeline.Stage("pay", func(_ context.Context, cents int) (int, error) {
+		return 0, antflow.Permanent(errors.New("insufficient funds"))
+	})
+	run := pay.Start(ctx, e)
+	defer run.Close()
+	f := run.Feed(ctx, 1999, pipeline.WithKey("order 2871"))
+	_, err := f.Result(ctx)
+	fmt.Println(err)
+	// Output: antflow: stage "pay": item "order 2871": insufficient funds
+}
+
+func ExamplePriorityBy() {
+	ctx := context.Background()
+	e := antflow.New(1)
+	defer e.Close()
+
+	// The first job keeps the only worker busy until the others wait for it.
+	var m pipeline.Monitor
+	work := pipeline.Stage("work", func(_ context.Context, job string) (string, error) {
+		for job == "first" && m.Snapshot().Stages[0].Waiting < 3 {
+			time.Sleep(time.Millisecond)
+		}
+		return job, nil
+	}, pipeline.Buffer(10))
+	urgent := pipeline.PriorityBy(func(job string) int {
+		return strings.Count(job, "!")
+	})
+	jobs := slices.Values([]string{"first", "backup", "mail!", "alarm!!!"})
+	for job, err := range work.RunUnordered(ctx, e, jobs, urgent, pipeline.WithMonitor(&m)) {
+		fmt.Println(job, err)
+	}
+	// Output:
+	// first <nil>
+	// alarm!!! <nil>
+	// mail! <nil>
+	// backup <nil>
+}
+
+func ExampleWithPriority() {
+	ctx := context.Background()
+	e := antflow.New(1)
+	defer e.Close()
+
+	busy := make(chan struct{})
+	work := pipeline.Stage("work", func(_ context.Context, job string) (string, error) {
+		<-busy // until all have been fed
+		fmt.Println(job)
+		return job, nil
+	})
+	run := work.Start(ctx, e)
+	run.Feed(ctx, "first")
+	run.Feed(ctx, "backup", pipeline.WithPriority(-1))
+	run.Feed(ctx, "mail")
+	run.Feed(ctx, "alarm", pipeline.WithPriority(10))
+	close(busy)
+	run.Close()
+	// Output:
+	// first
+	// alarm
+	// mail
+	// backup
+}
+
+func ExampleFeedOption() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	// Options win over what Key and PriorityBy make of the input.
+	vip := []pipeline.FeedOption{pipeline.WithPriority(100), pipeline.WithKey("vip")}
+	who := pipeline.Stage("who", func(ctx context.Context, name string) (string, error) {
+		item, _ := pipeline.ItemFrom(ctx)
+		return item.Key, nil
+	})
+	run := who.Start(ctx, e, pipeline.Key(func(name string) string { return "guest " + name }))
+	defer run.Close()
+	fmt.Println(run.Feed(ctx, "Ann").Result(ctx))
+	fmt.Println(run.Feed(ctx, "Bob", vip...).Result(ctx))
+	// Output:
+	// guest Ann <nil>
+	// vip <nil>
+}
+
+func ExampleItem() {
+	ctx := context.Background()
+	e := antflow.New(1)
+	defer e.Close()
+
+	// In a stage of batches the members tell which inputs are there.
+	save := pipeline.Stage("save", func(ctx context.Context, rows []string) (string, error) {
+		item, _ := pipeline.ItemFrom(ctx)
+		return fmt.Sprint(item, " ", item.Members), nil
+	})
+	p := pipeline.Then(pipeline.Batch[string](2, 0), save)
+	key := pipeline.Key(func(row string) string { return row })
+	for text, err := range p.Run(ctx, e, slices.Values([]string{"a", "b", "c"}), key) {
+		fmt.Println(text, err)
+	}
+	// Output:
+	// item 0 and 1 more [0 1] <nil>
+	// item 2 [2] <nil>
+}
+
+func ExampleItemFrom() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	// A function that logs needs to be handed nothing but its context.
+	logf := func(ctx context.Context, text string) {
+		if item, ok := pipeline.ItemFrom(ctx); ok {
+			text = item.String() + ": " + text
+		}
+		fmt.Println(text)
+	}
+	fetch := pipeline.Stage("fetch", func(ctx context.Context, url string) (string, error) {
+		logf(ctx, "connecting")
+		return url, nil
+	})
+	for range fetch.Run(ctx, e, slices.Values([]string{"/a", "/b"})) {
+	}
+	logf(ctx, "the end")
+	// Output:
+	// item 0: connecting
+	// item 1: connecting
+	// the end
+}
