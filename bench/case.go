@@ -77,6 +77,13 @@ func Rows() []Row {
 		latency(),
 		fairness(),
 		longAndShort(),
+		pipelineThree(),
+		pipelineIO(),
+		pipelineLongIO(),
+		pipelineMemory(),
+		pipelineFeed(),
+		pipelineRoundTrip(),
+		pipelineBatch(),
 	}
 }
 

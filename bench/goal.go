@@ -14,9 +14,10 @@ const (
 // A Goal is what a contender's figures are judged by. The zero Goal judges
 // nothing.
 type Goal struct {
-	kind goalKind
-	x    float64
-	note string
+	kind   goalKind
+	x      float64
+	allocs float64 // unless 0, how many allocations an operation may have
+	note   string
 }
 
 // Slower is met by a contender that takes at least ratio times what the base
@@ -29,6 +30,13 @@ func Within(ratio float64) Goal { return Goal{kind: within, x: ratio} }
 
 // AtMost is met by a value up to x, in its own unit.
 func AtMost(x float64) Goal { return Goal{kind: atMost, x: x} }
+
+// WithAllocs is g for a timed contender that also has at most n allocations for
+// each operation.
+func (g Goal) WithAllocs(n float64) Goal {
+	g.allocs = n
+	return g
+}
 
 // Note is no goal but a remark that is printed in its place.
 func Note(remark string) Goal { return Goal{note: remark} }
@@ -46,6 +54,12 @@ func (g Goal) Met(value, ratio float64) (met, judged bool) {
 	return false, false
 }
 
+// met reports whether what was measured of a contender meets all of the goal.
+func (g Goal) met(value, ratio, allocs float64) (met, judged bool) {
+	met, judged = g.Met(value, ratio)
+	return met && (g.allocs == 0 || allocs <= g.allocs), judged
+}
+
 // ratio is the mark for the goal on a scale of ratios; 0 if it has none.
 func (g Goal) ratio() float64 {
 	if g.kind == slower || g.kind == within {
@@ -54,7 +68,19 @@ func (g Goal) ratio() float64 {
 	return 0
 }
 
-// String returns the goal as it is printed in a table.
+// in returns the goal as it is printed beside values of the unit.
+func (g Goal) in(unit string) string {
+	text := g.String()
+	if g.kind == atMost {
+		text = withUnit(text, unit)
+	}
+	if g.allocs > 0 {
+		text += fmt.Sprintf(", ≤ %g allocs", g.allocs)
+	}
+	return text
+}
+
+// String returns the goal without units.
 func (g Goal) String() string {
 	switch g.kind {
 	case slower:

@@ -24,7 +24,9 @@ type Line struct {
 }
 
 // Met reports whether the medians meet the goal, and whether there is one.
-func (l *Line) Met() (met, judged bool) { return l.Goal.Met(Median(l.Values), Median(l.Ratios)) }
+func (l *Line) Met() (met, judged bool) {
+	return l.Goal.met(Median(l.Values), Median(l.Ratios), Median(l.Allocs))
+}
 
 // A Result is a row with what was measured, by contender or, in a row of
 // probes, by metric and then contender.

@@ -26,6 +26,9 @@ type Share struct {
 	Part float64
 }
 
+// ownCode are the prefixes of antflow's functions.
+var ownCode = []string{"github.com/antflow/antflow.", "github.com/antflow/antflow/pipeline."}
+
 // kinds are what a sample is counted as, by the first one of which a function is
 // on the stack.
 var kinds = []struct {
@@ -41,7 +44,7 @@ var kinds = []struct {
 		"runtime.selectgo", "runtime.chanrecv", "runtime.chansend", "runtime.closechan", "runtime.gopark", "runtime.Gosched",
 		"runtime.mstart", "runtime.park_m", "runtime.goschedImpl", "runtime.semrelease", "runtime.semacquire", "time.Sleep"}},
 	{"atomic operations", []string{"sync/atomic.", "internal/runtime/atomic."}},
-	{"antflow's own code", []string{"github.com/antflow/antflow."}},
+	{"antflow's own code", ownCode},
 }
 
 // profiledFor is how long a contender works for its profile.
@@ -81,8 +84,8 @@ func readProfile(contender string, raw io.Reader, elapsed time.Duration) (*Profi
 		stack := stackOf(s)
 		kind := kindOf(stack)
 		shares[kind] += ns
-		if own := "github.com/antflow/antflow."; len(stack) > 0 && strings.HasPrefix(stack[0], own) {
-			functions[shortName(strings.TrimPrefix(stack[0], own))] += ns
+		if len(stack) > 0 && hasPrefix(stack[0], ownCode) {
+			functions[shortName(stack[0])] += ns
 		}
 	}
 	p := &Profile{Contender: contender, Cores: total / float64(elapsed)}
@@ -104,7 +107,7 @@ func stackOf(s *profile.Sample) []string {
 func kindOf(stack []string) string {
 	for _, kind := range kinds {
 		for _, f := range stack {
-			if slices.ContainsFunc(kind.functions, func(prefix string) bool { return strings.HasPrefix(f, prefix) }) &&
+			if hasPrefix(f, kind.functions) &&
 				(kind.name != "atomic operations" && kind.name != "antflow's own code" || f == stack[0]) {
 				return kind.name
 			}
@@ -113,8 +116,14 @@ func kindOf(stack []string) string {
 	return "the rest"
 }
 
-// shortName is a function's name without its type arguments.
+func hasPrefix(f string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(f, prefix) })
+}
+
+// shortName is the name of one of antflow's functions without its type
+// arguments, and with its package only where that isn't antflow itself.
 func shortName(f string) string {
+	f = strings.TrimLeft(strings.TrimPrefix(f, "github.com/antflow/antflow"), "./")
 	for {
 		from := strings.IndexByte(f, '[')
 		to := strings.LastIndexByte(f, ']')

@@ -27,9 +27,11 @@ func TestProfile(t *testing.T) {
 
 func TestReadProfile(t *testing.T) {
 	push, run := "github.com/antflow/antflow.push[...]", "github.com/antflow/antflow.(*Executor).run"
+	pipe := "github.com/antflow/antflow/pipeline.(*pool).take"
 	raw := encoded(t, map[string]int64{ // milliseconds of stacks, the innermost first
 		push + " " + run:               150,
-		run:                            50,
+		run:                            30,
+		pipe:                           20,
 		"runtime.mallocgc " + run:      250,
 		"runtime.schedule":             30,
 		"runtime.memmove " + run:       18,
@@ -40,7 +42,7 @@ func TestReadProfile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "Profile of antflow Group, 2 cores in use: allocating 50%, antflow's own code 40%, switching goroutines 6%, " +
-		"the rest 4%. Dearest of its own functions: push 30%, (*Executor).run 10%."
+		"the rest 4%. Dearest of its own functions: push 30%, (*Executor).run 6%, pipeline.(*pool).take 4%."
 	if got := p.String(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -93,3 +93,21 @@ func TestGoals(t *testing.T) {
 		}
 	}
 }
+
+// A goal may limit allocations as well.
+func TestGoalWithAllocs(t *testing.T) {
+	goal := bench.AtMost(100).WithAllocs(2)
+	for _, c := range []struct {
+		value, allocs float64
+		met           bool
+	}{
+		{100, 2, true},
+		{101, 2, false},
+		{100, 2.01, false},
+	} {
+		l := &bench.Line{Unit: "ns", Values: []float64{c.value}, Allocs: []float64{c.allocs}, Goal: goal}
+		if met, judged := l.Met(); met != c.met || !judged {
+			t.Errorf("%v ns and %v allocations: met %v, judged %v", c.value, c.allocs, met, judged)
+		}
+	}
+}

@@ -77,14 +77,11 @@ func timedTable(b *strings.Builder, r *Result) {
 		}
 		value := formatValue(Median(l.Values))
 		if r.Row.Ideal > 0 {
-			value += fmt.Sprintf(" (%s ideal)", formatRatio(Median(l.Values)/r.Row.Ideal))
-		}
-		goal := l.Goal.String()
-		if l.Goal.kind == atMost {
-			goal = withUnit(goal, l.Unit)
+			times := Median(l.Values) / r.Row.Ideal
+			value += fmt.Sprintf(" (%s ideal, %s%% as fast)", formatRatio(times), formatValue(100/times))
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", name, value, spread(l.Values, formatValue),
-			ratio, ratios, formatValue(Median(l.Bytes)), formatValue(Median(l.Allocs)), goal, mark(l))
+			ratio, ratios, formatValue(Median(l.Bytes)), formatValue(Median(l.Allocs)), l.Goal.in(l.Unit), mark(l))
 	}
 }
 
@@ -133,11 +130,7 @@ func probedLine(b *strings.Builder, cases []Case, lines []*Line) {
 func probedGoals(base string, lines []*Line) string {
 	var goals []string
 	for _, l := range lines {
-		goal := l.Goal.String()
-		if l.Goal.kind == atMost {
-			goal = withUnit(goal, l.Unit)
-		}
-		goals = append(goals, goal)
+		goals = append(goals, l.Goal.in(l.Unit))
 	}
 	if set := slices.DeleteFunc(slices.Clone(goals), func(g string) bool { return g == "" }); goals[0] != "" && len(slices.Compact(set)) == 1 {
 		return goals[0]

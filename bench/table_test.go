@@ -88,10 +88,11 @@ func checkTable(t *testing.T, name, section string) {
 
 func TestTableLine(t *testing.T) {
 	r := &bench.Result{
-		Row: bench.Row{Name: "r", Title: "Work.", Cases: []bench.Case{{Contender: "ours"}, {Contender: "theirs"}}},
+		Row: bench.Row{Name: "r", Title: "Work.", Ideal: 160, Cases: []bench.Case{{Contender: "ours"}, {Contender: "theirs"}}},
 		Ops: 10, Rounds: 3, Cores: []float64{2, 1.5, 1.98},
 		Lines: []*bench.Line{
-			{Contender: "ours", Unit: "ns", Values: []float64{100, 300, 200}, Bytes: []float64{16}, Allocs: []float64{1}},
+			{Contender: "ours", Unit: "ns", Values: []float64{100, 300, 200}, Bytes: []float64{16}, Allocs: []float64{1},
+				Goal: bench.AtMost(200).WithAllocs(2)},
 			{Contender: "theirs", Unit: "ns", Values: []float64{400, 600, 1000}, Ratios: []float64{4, 2, 5},
 				Bytes: []float64{0}, Allocs: []float64{0.5}, Goal: bench.Slower(4)},
 		},
@@ -101,10 +102,10 @@ func TestTableLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
-		"| **ours** | 200 | 100–300 |  |  | 16 | 1 |  |  |",
-		"| theirs | 600 | 400–1000 | 4x | 2x–5x | 0 | 0.50 | ≥ 4x | ✓ |",
+		"| **ours** | 200 (1.25x ideal, 80% as fast) | 100–300 |  |  | 16 | 1 | ≤ 200 ns, ≤ 2 allocs | ✓ |",
+		"| theirs | 600 (3.75x ideal, 26.7% as fast) | 400–1000 | 4x | 2x–5x | 0 | 0.50 | ≥ 4x | ✓ |",
 		"3 rounds of 10 operations; 1.98 (1.50–2) cores were free.",
-		"**1 of 1 goal met.**",
+		"**2 of 2 goals met.**",
 	} {
 		if !strings.Contains(b.String(), line+"\n") {
 			t.Errorf("no line %q in\n%s", line, &b)

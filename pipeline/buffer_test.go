@@ -28,8 +28,8 @@ func TestBufferBoundsWhatIsPulled(t *testing.T) {
 		workers, buffer int // buffer -1: the default
 		asked           int
 	}{
-		{1, 0, 1}, {1, 1, 2}, {1, -1, 2}, {1, 5, 6},
-		{4, 0, 4}, {4, -1, 8}, {4, 3, 7}, {4, 100, 104},
+		{1, 0, 1}, {1, 1, 2}, {1, -1, 65}, {1, 5, 6},
+		{4, 0, 4}, {4, -1, 68}, {4, 3, 7}, {4, 100, 104},
 	} {
 		t.Run(fmt.Sprint(c.workers, " and ", c.buffer), func(t *testing.T) {
 			inBubble(t, 8, func(t *testing.T, e *antflow.Executor) {

@@ -13,13 +13,14 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 	case phaseWaiting:
 		p := e.pools[s.pool]
 		switch {
-		case !p.tasks:
+		case it.q != nil:
 			it.q.remove(it)
 		case it.x.task != nil:
 			e.cancelTaskLocked(it, c)
 			return
 		default:
 			p.pending--
+			p.sentLocked()
 		}
 		p.figures.canceled++
 		e.eventLocked(it, EventCanceled, c)
@@ -42,9 +43,13 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 			e.later.any = true
 			it.x.timer = nil
 			p.delayed--
+			if p.serial {
+				p.running--
+			}
 			p.figures.canceled++
 			e.eventLocked(it, EventCanceled, c)
 			e.canceledLocked(it, c)
+			p.serveLocked()
 		case it.x != nil && it.x.task != nil:
 			e.cancelTaskLocked(it, c)
 		case e.failure != nil: // the context of the carriers ends with the run's

@@ -243,13 +243,14 @@ type outcome struct {
 	skip     bool // err is ErrSkipped
 	panicked bool // it is a panic
 	overload bool // it says so, for a stage with adaptive workers
+	route    bool // err is of a route behind the stage
 	again    bool // the stage's function is to be called again
 	delay    time.Duration
 	kind     string // of err
 }
 
 // fail makes o a failure that is not of a stage's function.
-func (o *outcome) fail(err error) { *o = outcome{err: err, kind: kindOf(err)} }
+func (o *outcome) fail(err error) { *o = outcome{err: err, kind: kindOf(err), route: true} }
 
 // judge makes the outcome of a call that returned err.
 func (d *stageDef) judge(err error, o *outcome) {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 
 	"github.com/antflow/antflow"
@@ -71,16 +72,13 @@ func (e *engine) keep() {
 		c.state, c.ctx, c.quit = keeperThere, ctx, make(chan struct{}, 1)
 		quit := c.quit
 		c.told = false
-		e.later.tasks = append(e.later.tasks, e.unsent...)
-		e.later.any = true
-		e.unsent = nil
 		e.unlock()
 		antflow.Blocking(ctx, func() error {
 			e.tend(ctx, quit)
 			return nil
 		})
 		return nil
-	}, forTheRun)
+	}, forTheRun, antflow.Priority(math.MaxInt)) // it only begins to wait
 	f.OnDone(func(f *antflow.Future[struct{}]) {
 		if !began {
 			e.mu.Lock()
@@ -94,16 +92,24 @@ func (e *engine) keep() {
 // idleLocked reports whether the run needs no keeper. In a loop the next item is
 // taken to be on its way.
 func (e *engine) idleLocked() bool {
-	return e.live == 0 && (!e.loop || e.over || e.failure != nil)
+	return e.live == e.out.n && (!e.loop || e.closed)
 }
 
 // tend is what the keeper does: it waits until there are no items. Like the last
 // carrier it then yields a few times, in case the next one comes at once.
 func (e *engine) tend(ctx context.Context, quit chan struct{}) {
 	done := ctx.Done()
+	var closing <-chan struct{}
+	if e.loop { // the loop may be waiting for the shutdown
+		closing = e.ex.Closing()
+	}
 	for {
 		select {
 		case <-quit:
+		case <-closing:
+			e.refuse()
+			closing = nil
+			continue
 		case <-done:
 			e.stop(ctx)
 			done = nil

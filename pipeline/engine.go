@@ -44,10 +44,11 @@ type engine struct {
 	crew     crew
 	feeders  []*feeder // wait for room in the window, first come, first served
 	stalled  []*stall  // calls and items that wait to emit
-	unsent   []*item   // to be submitted as tasks, once there is a keeper
-	spare    [][]any   // cells to be used again, by the type of their value
-	blank    *item     // likewise items, linked by next
-	out      list      // results for the consumer
+	unsent   []*item   // to be submitted as tasks by send
+	sending  bool
+	spare    [][]any // cells to be used again, by the type of their value
+	blank    *item   // likewise items, linked by next
+	out      list    // results for the consumer
 	news     chan struct{}
 	waits    bool    // the consumer waits for news
 	starved  *feeder // the source waits for room
@@ -56,6 +57,8 @@ type engine struct {
 	left     bool    // the consumer has gone
 	closed   bool    // no input comes any more
 	failure  error   // why the run stopped before its end
+	last     *item   // the failure that a loop ends with
+	refused  bool    // the executor was shut down, so no input comes any more
 	over     bool
 	done     chan struct{} // closed when it is over
 	yields   uint64
@@ -99,6 +102,8 @@ type pool struct {
 	index    int
 	adapt    *adapting
 	tasks    bool // each call is a task of the executor
+	serial   bool // its items are called in order, one after the other, retries included
+	sole     bool // a task of a serial one is under way
 	opts     antflow.TaskOption
 	settings antflow.TaskSettings
 	limit    int
@@ -172,7 +177,7 @@ func (e *engine) unlock() {
 	for {
 		for e.live == 0 && !e.over && e.restLocked() {
 		}
-		if c := &e.crew; e.ready > c.pending+c.looking || c.state != keeperThere || e.live == 0 {
+		if c := &e.crew; e.ready > c.pending+c.looking || c.state != keeperThere || e.live == e.out.n {
 			e.staffLocked()
 		}
 		if !e.later.any {

@@ -172,11 +172,15 @@ func ExampleKey() {
 	})
 	users := slices.Values([]user{{"ann@example.com", "Ann"}, {"bob@example.com", ""}})
 	for text, err := range greet.Run(ctx, e, users, pipeline.Key(func(u user) string { return u.email })) {
-		fmt.Println(text, err)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(text)
 	}
 	// Output:
-	// Dear Ann <nil>
-	//  antflow: stage "greet": item "bob@example.com": no name
+	// Dear Ann
+	// antflow: stage "greet": item "bob@example.com": no name
 }
 
 func ExampleWithKey() {
@@ -233,7 +237,7 @@ func ExampleWithPriority() {
 		<-busy // until all have been fed
 		fmt.Println(job)
 		return job, nil
-	})
+	}, pipeline.Buffer(10)) // so the feeding doesn't wait for room
 	run := work.Start(ctx, e)
 	run.Feed(ctx, "first")
 	run.Feed(ctx, "backup", pipeline.WithPriority(-1))
@@ -279,8 +283,7 @@ func ExampleItem() {
 		return fmt.Sprint(item, " ", item.Members), nil
 	})
 	p := pipeline.Then(pipeline.Batch[string](2, 0), save)
-	key := pipeline.Key(func(row string) string { return row })
-	for text, err := range p.Run(ctx, e, slices.Values([]string{"a", "b", "c"}), key) {
+	for text, err := range p.Run(ctx, e, slices.Values([]string{"a", "b", "c"})) {
 		fmt.Println(text, err)
 	}
 	// Output:

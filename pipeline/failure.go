@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/errtext"
 )
 
 // A FailureGroup is the failures of one kind at one stage.
@@ -240,7 +241,9 @@ type StepError struct {
 }
 
 // Error names the step and the error.
-func (s *StepError) Error() string { return fmt.Sprintf("step %q: %v", s.Step, s.Err) }
+func (s *StepError) Error() string {
+	return fmt.Sprintf("%sstep %q: %s", errtext.Prefix, s.Step, errtext.Bare(s.Err))
+}
 
 // Unwrap returns the error of the step's function.
 func (s *StepError) Unwrap() error { return s.Err }

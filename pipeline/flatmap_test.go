@@ -85,9 +85,7 @@ func TestEndlessSequence(t *testing.T) {
 					defer func() { ended = true }()
 					for ; yield(made, nil); made++ {
 					}
-					if ctx.Err() == nil {
-						t.Error("the context of a run that was left has not ended")
-					}
+					<-ctx.Done() // which ends with the run
 				}
 			}
 			r := newRecord()

@@ -85,10 +85,12 @@ func (p *pool) takeInLocked(it *item, now int64) arrival {
 	e.eventLocked(it, EventEntered, nil)
 	if p.tasks {
 		it.phase = phaseWaiting
-		p.pending++
 		it.more()
-		e.later.tasks = append(e.later.tasks, it)
-		e.later.any = true
+		if p.serial && p.sole {
+			p.waiting.push(it)
+		} else {
+			p.sendLocked(it)
+		}
 		return arrivedIn
 	}
 	if p.waiting.n == 0 && p.resumed.n == 0 && len(p.claims) == 0 && p.idle() > 0 {
@@ -99,6 +101,23 @@ func (p *pool) takeInLocked(it *item, now int64) arrival {
 	it.phase = phaseWaiting
 	p.waiting.push(it)
 	return arrivedIn
+}
+
+// sendLocked has an item's task submitted.
+func (p *pool) sendLocked(it *item) {
+	p.pending++
+	p.sole = true
+	p.e.later.tasks = append(p.e.later.tasks, it)
+	p.e.later.any = true
+}
+
+// sentLocked is called when an item's task is over. In order the next one is
+// not submitted before.
+func (p *pool) sentLocked() {
+	p.sole = false
+	if it := p.waiting.pop(); it != nil {
+		p.sendLocked(it)
+	}
 }
 
 // carryLocked has an item carried that has just arrived, if it is ready.
@@ -124,7 +143,7 @@ func (p *pool) serveLocked() {
 			continue
 		}
 		it := p.resumed.pop()
-		if it == nil {
+		if it == nil && !p.tasks {
 			it = p.waiting.pop()
 		}
 		if it == nil {
@@ -534,7 +553,14 @@ func (e *engine) stopLocked(cause error, ctxErr error) {
 	c := &cancelError{err: ctxErr, cause: cause}
 	items := make([]*item, 0, e.live)
 	for it := e.head; it != nil; it = it.next {
-		items = append(items, it)
+		// A loop that ends with a failure gets what was ready before it.
+		if e.last == nil || it != e.last && it.phase != phaseOut {
+			items = append(items, it)
+		}
+	}
+	if it := e.last; it != nil && it.phase == phaseHeld {
+		it.held = -1
+		e.outLocked(it)
 	}
 	for _, it := range items {
 		e.cancelLocked(it, c)

@@ -12,8 +12,11 @@ func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 		it.visit.worked = max(it.visit.worked, 0) + now - it.since
 		p.adapt.calledLocked(p, now, now-it.since, o)
 	}
-	p.running--
-	if o.err != nil && p.settings.Retries > 0 {
+	inOrder := p.serial && o.again
+	if !inOrder { // else no other one may come before its next attempt
+		p.running--
+	}
+	if o.err != nil && !o.route && p.settings.Retries > 0 {
 		e.eventLocked(it, EventAttemptFailed, o.err)
 	}
 	if o.again && it.canceledBy() == nil {
@@ -55,6 +58,11 @@ func (e *engine) resumeLocked(it *item) {
 	p := e.pools[e.plan.sites[it.site].pool]
 	p.delayed--
 	p.figures.retried++
+	if p.serial { // it has its worker still
+		it.phase = phaseReady
+		e.carryLocked(it, arrivedReady)
+		return
+	}
 	it.phase = phaseWaiting
 	p.resumed.push(it)
 }
@@ -65,7 +73,7 @@ func (e *engine) leaveLocked(it *item, p *pool, o *outcome, now int64) arrival {
 	p.figures.left(&it.visit, now)
 	it.leftLocked()
 	e.clearLocked(it)
-	if o.err != nil {
+	if o.err != nil && !o.route {
 		return e.lostLocked(it, p, o)
 	}
 	p.figures.done++
@@ -78,8 +86,11 @@ func (e *engine) leaveLocked(it *item, p *pool, o *outcome, now int64) arrival {
 		e.foldedLocked(it)
 		return arrivedIn
 	}
-	if c := it.canceledBy(); c != nil && o.to != 0 {
+	if c := it.canceledBy(); c != nil && (o.to != 0 || o.route) {
 		return e.canceledLocked(it, c)
+	}
+	if o.route {
+		return e.failedLocked(it, &ItemError{Err: o.err}, o.kind)
 	}
 	it.val = o.val
 	a := e.arriveLocked(it, o.to, now)
@@ -138,7 +149,10 @@ func (e *engine) failedLocked(it *item, failure *ItemError, kind string) arrival
 		e.later.closes, e.later.any = append(e.later.closes, w), true
 	}
 	a := e.failLocked(it, failure)
-	if e.conf.failFast {
+	if e.conf.failFast && e.failure == nil {
+		if e.loop {
+			e.last = it
+		}
 		e.stopLocked(failure, context.Canceled)
 	}
 	return a

@@ -46,6 +46,7 @@ func TestMisusePanics(t *testing.T) {
 		"Reduce without a name":      {func() { pipeline.Reduce("", initial, add) }, []string{"Reduce", "name"}},
 		"Reduce without initial":     {func() { pipeline.Reduce("a", nil, add) }, []string{"Reduce", "nil"}},
 		"Reduce without function":    {func() { pipeline.Reduce[int]("a", initial, nil) }, []string{"Reduce", "nil"}},
+		"Reduce with Workers":        {func() { pipeline.Reduce("a", initial, add, pipeline.Workers(2)) }, []string{"Reduce", `"a"`, "one worker"}},
 		"Batch(0)":                   {func() { pipeline.Batch[int](0, 0) }, []string{"Batch", "0"}},
 		"Batch(-3)":                  {func() { pipeline.Batch[int](-3, 0) }, []string{"Batch", "-3"}},
 		"Batch of a negative time":   {func() { pipeline.Batch[int](1, -time.Second) }, []string{"Batch", "-1s"}},

@@ -12,8 +12,8 @@ import (
 )
 
 // newEngine prepares a run.
-func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings) *engine {
-	e := &engine{plan: p, ex: ex, conf: conf, epoch: time.Now()}
+func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings, ordered bool) *engine {
+	e := &engine{ordered: ordered, plan: p, ex: ex, conf: conf, epoch: time.Now()}
 	lastEngine = e
 	e.ctx, e.cancel = context.WithCancelCause(ctx)
 	e.exact = p.wraps || conf.onEvent != nil || conf.history > 0
@@ -32,6 +32,7 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 		if q.tasks = needsTasks(&q.settings); q.tasks {
 			q.opts = q.taskOptions()
 		}
+		q.serial = e.ordered && d.kind == stageFold
 		if d.adapt != nil {
 			q.adapt = &adapting{adaptive: d.adapt}
 		}
@@ -84,7 +85,7 @@ func (p Pipeline[In, Out]) Start(ctx context.Context, ex *antflow.Executor, opts
 	must(ctx != nil, "Start: the context must not be nil")
 	conf := p.plan.settingsOf("Start", ex, opts)
 	r := &Run[In, Out]{parent: ctx, labels: labelsOf[In]("Start", &conf)}
-	e := newEngine(ctx, ex, p.plan, conf)
+	e := newEngine(ctx, ex, p.plan, conf, false)
 	e.exact = true
 	e.failures.keep = conf.letters
 	e.settle = settleWith[Out]
@@ -131,7 +132,7 @@ func settleWith[Out any](o *origin) {
 func (r *Run[In, Out]) Feed(ctx context.Context, x In, opts ...FeedOption) *antflow.Future[Out] {
 	must(r != nil, "Feed: the run is nil")
 	must(ctx != nil, "Feed: the context must not be nil")
-	return feed(ctx, r, r.labels.label(x), r.e.plan.entry, x, opts)
+	return feed("Feed", ctx, r, r.labels.label(x), r.e.plan.entry, x, opts)
 }
 
 // FeedAt is [Run.Feed] of an input that enters at a stage, as if the ones before
@@ -151,15 +152,15 @@ func FeedAt[A, In, Out any](ctx context.Context, r *Run[In, Out], stage string, 
 	cell := r.e.plan.sites[at].cells.make()
 	_, ok := cell.(*A)
 	must(ok, "FeedAt(%q): the input is of type %s, but the stage takes %s", stage, typeIn(new(A)), typeIn(cell))
-	return feed(ctx, r, fed{}, at, x, opts)
+	return feed("FeedAt", ctx, r, fed{}, at, x, opts)
 }
 
 // typeIn is the name of the type that a cell is for.
 func typeIn(cell any) string { return strings.TrimPrefix(fmt.Sprintf("%T", cell), "*") }
 
 // feed gives an input to the run that enters at a site.
-func feed[A, In, Out any](ctx context.Context, r *Run[In, Out], given fed, at int, x A, opts []FeedOption) *antflow.Future[Out] {
-	must(ctx != nil, "Feed: the context must not be nil")
+func feed[A, In, Out any](where string, ctx context.Context, r *Run[In, Out], given fed, at int, x A, opts []FeedOption) *antflow.Future[Out] {
+	must(ctx != nil, "%s: the context must not be nil", where)
 	p := antflow.NewPromise[Out]()
 	f := p.Future()
 	o := &origin{refs: 1, promise: p, future: f}
@@ -167,7 +168,7 @@ func feed[A, In, Out any](ctx context.Context, r *Run[In, Out], given fed, at in
 		o.input = x
 	}
 	for i, opt := range opts {
-		must(opt != nil, "Feed: nil FeedOption at index %d", i)
+		must(opt != nil, "%s: nil FeedOption at index %d", where, i)
 		opt(&given)
 	}
 	l := &lineage{origin: o, key: given.key}
@@ -188,6 +189,7 @@ func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent con
 	}
 	var f *feeder
 	granted := false
+	refused := !own && !e.ex.Accepts(e.ctx)
 	e.mu.Lock()
 	if !own && !e.closed && (len(e.feeders) > 0 || e.roots >= e.conf.window) {
 		f = &feeder{wake: make(chan struct{}, 1)}
@@ -208,6 +210,8 @@ func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent con
 		o.errs = append(o.errs, ErrClosed)
 	case ctx.Err() != nil:
 		o.canceled = canceledBy(ctx)
+	case refused:
+		o.errs = append(o.errs, antflow.ErrShutdown)
 	}
 	if o.canceled != nil || o.errs != nil {
 		e.settleLocked(o)

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"runtime"
 
@@ -46,8 +45,8 @@ func (p Pipeline[In, Out]) sequence(where string, ordered bool, ctx context.Cont
 	conf := p.plan.settingsOf(where, ex, opts)
 	labels := labelsOf[In](where, &conf)
 	return func(yield func(Out, error) bool) {
-		e := newEngine(ctx, ex, p.plan, conf)
-		e.ordered, e.loop = ordered, true
+		e := newEngine(ctx, ex, p.plan, conf, ordered)
+		e.loop = true
 		c := &consumer[Out]{e: e, ctx: ctx}
 		defer c.leave()
 		src := &source[In]{e: e, labels: labels, feeder: feeder{make(chan struct{}, 1)}}
@@ -125,6 +124,9 @@ func (s *source[In]) run(inputs iter.Seq[In]) {
 func (s *source[In]) feed(x In) bool {
 	e := s.e
 	var l *lineage
+	if e.refuse() {
+		return false
+	}
 	given := s.labels.label(x)
 	if given.key != "" {
 		l = &lineage{key: given.key}
@@ -222,9 +224,9 @@ type consumer[Out any] struct {
 	ctx     context.Context
 	buffer  [32]result[Out]
 	taken   int
+	ended   bool // with the failure of FailFast
 	asked   bool
 	closing <-chan struct{}
-	refused bool
 }
 
 // take blocks for results and returns those that there are; nil when none will
@@ -240,16 +242,17 @@ func (c *consumer[Out]) take() []result[Out] {
 	e.countLocked()
 	c.taken = 0
 	for {
-		if c.ctx.Err() != nil || e.failure != nil {
+		if c.ctx.Err() != nil || e.failure != nil && e.last == nil || c.ended {
 			e.unlock()
 			return nil
 		}
-		for c.taken < len(c.buffer) && e.out.n > 0 {
+		for c.taken < len(c.buffer) && e.out.n > 0 && !c.ended {
 			it := e.out.head
 			e.out.remove(it)
 			r := &c.buffer[c.taken]
 			c.taken++
 			r.err, r.made = it.failure(), it.made
+			c.ended = it == e.last
 			if r.err == nil {
 				r.value = *it.val.(*Out)
 			}
@@ -285,15 +288,26 @@ func (c *consumer[Out]) wait() {
 		case <-c.ctx.Done():
 		case <-c.closing:
 			c.closing = nil
-			if c.refused = !e.ex.Accepts(e.ctx); c.refused {
-				e.mu.Lock()
-				e.closeLocked()
-				e.tellLocked()
-				e.unlock()
-			}
+			e.refuse()
 		}
 		return nil
 	})
+}
+
+// refuse ends the pulling if the executor has been shut down, unless the run is
+// part of a task of its own. It reports whether that is so.
+func (e *engine) refuse() bool {
+	if e.ex.Accepts(e.ctx) {
+		return false
+	}
+	e.mu.Lock()
+	if !e.closed {
+		e.refused = true
+	}
+	e.closeLocked()
+	e.tellLocked()
+	e.unlock()
+	return true
 }
 
 var errLoopLeft error = sentinel("the loop over the results was left")
@@ -321,15 +335,14 @@ func (c *consumer[Out]) end() error {
 	e := c.e
 	e.mu.Lock()
 	defer e.unlock()
-	var item *ItemError
 	switch {
-	case errors.As(e.failure, &item):
-		return e.failure
+	case c.ended:
+		return nil
 	case c.ctx.Err() != nil:
 		return waitErr(c.ctx)
 	case e.failure != nil:
 		return e.failure
-	case c.refused:
+	case e.refused:
 		return antflow.ErrShutdown
 	}
 	return nil

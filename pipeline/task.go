@@ -33,10 +33,44 @@ func (e *engine) submitTask(it *item) {
 	}
 	ctx := e.crew.ctx
 	if ctx == nil {
+		// There is no keeper yet, so it is submitted from outside. That may
+		// block, which who fed it must not.
 		e.unsent = append(e.unsent, it)
+		if !e.sending {
+			e.sending = true
+			go e.send()
+		}
 		e.unlock()
 		return
 	}
+	e.submitTaskUnlock(it, ctx)
+}
+
+// send submits the tasks that there was no keeper for.
+func (e *engine) send() {
+	for {
+		e.mu.Lock()
+		if len(e.unsent) == 0 {
+			e.sending = false
+			e.unlock()
+			return
+		}
+		it := e.unsent[0]
+		e.unsent = e.unsent[1:]
+		if it.phase != phaseWaiting {
+			e.unlock()
+			continue
+		}
+		ctx := e.crew.ctx
+		if ctx == nil {
+			ctx = e.ctx
+		}
+		e.submitTaskUnlock(it, ctx)
+	}
+}
+
+// submitTaskUnlock submits the task of an item that waits for it.
+func (e *engine) submitTaskUnlock(it *item, ctx context.Context) {
 	s := &e.plan.sites[it.site]
 	p := e.pools[s.pool]
 	t := &stageTask{e: e, it: it, s: s, p: p}
@@ -139,6 +173,7 @@ func (t *stageTask) leaveLocked(o *outcome) {
 	if t.out != nil && o.val == nil {
 		e.spareLocked(t.s.next, t.out)
 	}
+	t.p.sentLocked()
 	e.carryLocked(t.it, e.leaveLocked(t.it, t.p, o, e.now()))
 }
 
@@ -166,6 +201,7 @@ func (t *stageTask) settled(f *antflow.Future[struct{}]) {
 			c = &cancelError{err: context.Canceled, cause: err}
 		}
 		p.figures.canceled++
+		p.sentLocked()
 		e.eventLocked(it, EventCanceled, c)
 		e.canceledLocked(it, c)
 	} else {

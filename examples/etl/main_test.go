@@ -16,22 +16,24 @@ import (
 )
 
 const (
-	good   = 130 // files of a tree, of 5 lines and one function each
-	broken = 12  // that don't parse
+	good   = 130 // files that parse, in most trees: more than a batch and the window
+	few    = 20  // in others
+	broken = 12  // that don't
 )
 
-// tree makes a tree of Go files, and some that are none.
-func tree(t *testing.T) (root string) {
+// tree makes a tree of n Go files, with 5 lines and one function each, of
+// broken ones, and of some that only look like Go files.
+func tree(t *testing.T, n int) (root string) {
 	t.Helper()
 	root = resolved(t, t.TempDir())
-	for i := range good {
+	for i := range n {
 		put(t, goodFile(root, i), fmt.Sprintf("package p\n\nfunc f%d() int {\n\treturn %d\n}\n", i, i))
 	}
 	for i := range broken {
-		put(t, filepath.Join(root, fmt.Sprintf("p%d", i), "broken.go"), "package p\n\nfunc {\n")
+		put(t, filepath.Join(root, "p", fmt.Sprintf("broken%d.go", i)), "package p\n\nfunc {\n")
 	}
-	put(t, filepath.Join(root, "p1", "README"), "package")
-	if err := os.Mkdir(filepath.Join(root, "p1", "dir.go"), 0o777); err != nil {
+	put(t, filepath.Join(root, "p", "README"), "package")
+	if err := os.Mkdir(filepath.Join(root, "p", "dir.go"), 0o777); err != nil {
 		t.Fatal(err)
 	}
 	return root
@@ -132,7 +134,7 @@ func fakeOpen(t *testing.T, fake func(name string) (io.ReadCloser, error)) *atom
 func osOpen(name string) (io.ReadCloser, error) { return os.Open(name) }
 
 func TestEveryFileHasItsLine(t *testing.T) {
-	root := tree(t)
+	root := tree(t, good)
 	for _, workers := range []string{"1", "4", "100"} {
 		output := filepath.Join(t.TempDir(), "out")
 		status, stderr := runCommand(t.Context(), "-workers", workers, "-flaky", "0", "-check", "-o", output, root)
@@ -178,7 +180,7 @@ func main() { os.Exit(0) }`
 }
 
 func TestFailuresAreReportedAndTheRestDone(t *testing.T) {
-	root, output := tree(t), filepath.Join(t.TempDir(), "out")
+	root, output := tree(t, good), filepath.Join(t.TempDir(), "out")
 	locked := goodFile(root, good-1)
 	opened := fakeOpen(t, func(name string) (io.ReadCloser, error) {
 		if name == locked {
@@ -189,9 +191,9 @@ func TestFailuresAreReportedAndTheRestDone(t *testing.T) {
 	status, stderr := runCommand(t.Context(), "-workers", "1", "-flaky", "0", "-o", output, root)
 	want(t, status, 1, stderr,
 		fmt.Sprintf(" s: %d measured, %d failed, ", good-1, broken+1),
-		fmt.Sprintf("\n%d failed at parse (scanner.ErrorList): p", broken),
-		fmt.Sprintf("/broken.go, %d more\nthe first: %s", broken-3, root),
-		"broken.go:3:6: expected 'IDENT'",
+		fmt.Sprintf("\n%d failed at parse (scanner.ErrorList): p/broken", broken),
+		fmt.Sprintf(".go, %d more\nthe first: %s", broken-3, filepath.Join(root, "p", "broken")),
+		".go:3:6: expected 'IDENT'",
 		"\n1 failed at read (permission denied): q1/f29.go\nthe first: open "+locked+": permission denied\n")
 	if got := get(t, output); got != lines(root, good-1) {
 		t.Errorf("got:\n%s", got)
@@ -202,7 +204,7 @@ func TestFailuresAreReportedAndTheRestDone(t *testing.T) {
 }
 
 func TestFlakyReadsAreRetried(t *testing.T) {
-	root := tree(t)
+	root := tree(t, few)
 	for _, flaky := range []string{"0", "0.3", "1"} {
 		output := filepath.Join(t.TempDir(), "out")
 		args := []string{"-flaky", flaky, "-seed", "7", "-o", output, root}
@@ -231,10 +233,10 @@ func TestFlakyReadsAreRetried(t *testing.T) {
 				want(t, status, 1, stderr, fmt.Sprintf("\n%d failed at read (the reader is flaky): ", lost), "after 6 attempts")
 			}
 		})
-		if n := strings.Count(get(t, output), "\n"); lost == 0 && n != good || flaky == "1" && n != 0 {
+		if n := strings.Count(get(t, output), "\n"); lost == 0 && n != few || flaky == "1" && n != 0 {
 			t.Errorf("flaky %s: %d lines", flaky, n)
 		}
-		if flaky == "0.3" && (retried < 20 || lost > 5) {
+		if flaky == "0.3" && (retried < 5 || lost > 1) {
 			t.Errorf("flaky 0.3: %d retries, %d lost", retried, lost)
 		}
 	}
@@ -247,28 +249,28 @@ func (endless) Read(p []byte) (int, error) { time.Sleep(time.Second); return len
 func (endless) Close() error               { return nil }
 
 func TestTimeout(t *testing.T) {
-	root, output := tree(t), filepath.Join(t.TempDir(), "out")
+	root, output := tree(t, few), filepath.Join(t.TempDir(), "out")
 	synctest.Test(t, func(t *testing.T) {
 		fakeOpen(t, func(name string) (io.ReadCloser, error) {
-			if name == goodFile(root, good-1) {
+			if name == goodFile(root, few-1) {
 				return endless{}, nil
 			}
 			return os.Open(name)
 		})
 		start := time.Now()
 		status, stderr := runCommand(t.Context(), "-flaky", "0", "-o", output, root)
-		want(t, status, 1, stderr, "\n1 failed at read (context deadline exceeded): q1/f29.go\n", "after 6 attempts")
+		want(t, status, 1, stderr, "\n1 failed at read (context deadline exceeded): q0/f19.go\n", "after 6 attempts")
 		if took := time.Since(start); took < 6*readTimeout || took > 7*readTimeout {
 			t.Errorf("took %v", took)
 		}
 	})
-	if got := get(t, output); got != lines(root, good-1) {
+	if got := get(t, output); got != lines(root, few-1) {
 		t.Errorf("got:\n%s", got)
 	}
 }
 
 func TestResume(t *testing.T) {
-	root := tree(t)
+	root := tree(t, good)
 	output := measured(t, root)
 	whole := get(t, output)
 	second := strings.Index(whole, "\n") + 1
@@ -291,7 +293,7 @@ func TestResume(t *testing.T) {
 }
 
 func TestInterrupt(t *testing.T) {
-	root := tree(t)
+	root := tree(t, good)
 	for _, test := range []struct{ at, had int }{{0, 0}, {99, 0}, {100, 100}, {good - 1, 100}} {
 		output := filepath.Join(t.TempDir(), "out")
 		synctest.Test(t, func(t *testing.T) {
@@ -325,7 +327,7 @@ func TestInterruptedBeforeTheStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	output := filepath.Join(t.TempDir(), "out")
-	status, stderr := runCommand(ctx, "-check", "-o", output, tree(t))
+	status, stderr := runCommand(ctx, "-check", "-o", output, tree(t, few))
 	want(t, status, 130, stderr, " s: 0 measured, 0 failed, 0 had a line\n", "etl: interrupted")
 	if got := get(t, output); got != "" {
 		t.Errorf("got:\n%s", got)
@@ -340,33 +342,33 @@ func TestCheckFinds(t *testing.T) {
 	}{
 		{"a wrong number of lines", func(t *testing.T, _, output string) {
 			put(t, output, strings.Replace(get(t, output), `"lines":5`, `"lines":6`, 1))
-		}, []string{"651 lines of code, but a plain loop finds 650"}},
+		}, []string{"101 lines of code, but a plain loop finds 100"}},
 		{"a wrong number of functions", func(t *testing.T, _, output string) {
 			put(t, output, strings.Replace(get(t, output), `"functions":1`, `"functions":0`, 1))
-		}, []string{"129 functions, but a plain loop finds 130"}},
+		}, []string{"19 functions, but a plain loop finds 20"}},
 		{"a file that has changed", func(t *testing.T, root, _ string) {
 			put(t, goodFile(root, 0), "package p\n")
-		}, []string{"650 lines of code, but a plain loop finds 646", "130 functions, but a plain loop finds 129"}},
+		}, []string{"100 lines of code, but a plain loop finds 96", "20 functions, but a plain loop finds 19"}},
 		{"a file that has gone", func(t *testing.T, root, _ string) {
 			os.Remove(goodFile(root, 0))
-		}, []string{"130 files that parse, but a plain loop finds 129"}},
+		}, []string{"20 files that parse, but a plain loop finds 19"}},
 		{"a file that parses no more", func(t *testing.T, root, _ string) {
 			put(t, goodFile(root, 0), "package")
-		}, []string{"130 files that parse, but a plain loop finds 129", "12 files that fail, but a plain loop finds 13"}},
+		}, []string{"20 files that parse, but a plain loop finds 19", "12 files that fail, but a plain loop finds 13"}},
 		{"a failure that was none", func(t *testing.T, root, _ string) {
 			fakeOpen(t, func(name string) (io.ReadCloser, error) {
-				return os.Open(strings.ReplaceAll(name, filepath.Join("p0", "broken.go"), filepath.Join("q0", "f00.go")))
+				return os.Open(strings.ReplaceAll(name, filepath.Join("p", "broken0.go"), filepath.Join("q0", "f00.go")))
 			})
-		}, []string{"131 files that parse, but a plain loop finds 130", "11 files that fail, but a plain loop finds 12"}},
+		}, []string{"21 files that parse, but a plain loop finds 20", "11 files that fail, but a plain loop finds 12"}},
 		{"a file that the run doesn't see", func(t *testing.T, root, _ string) {
 			fakeOpen(t, func(name string) (io.ReadCloser, error) {
 				put(t, filepath.Join(root, "a.go"), "package")
 				return os.Open(name)
 			})
-		}, []string{"142 files, but a plain loop finds 143", "12 files that fail, but a plain loop finds 13"}},
+		}, []string{"32 files, but a plain loop finds 33", "12 files that fail, but a plain loop finds 13"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			root := tree(t)
+			root := tree(t, few)
 			output := measured(t, root)
 			test.tamper(t, root, output)
 			status, stderr := runCommand(t.Context(), "-workers", "1", "-flaky", "0", "-check", "-o", output, root)
@@ -401,7 +403,7 @@ func TestForeignOutputIsLeftAlone(t *testing.T) {
 }
 
 func TestOutputFails(t *testing.T) {
-	root := tree(t)
+	root := tree(t, few)
 	status, stderr := runCommand(t.Context(), "-o", root, root)
 	want(t, status, 1, stderr, "etl: open "+root+": ")
 	if _, err := os.Stat("/dev/full"); err != nil {
