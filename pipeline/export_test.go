@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Dump describes the state of the run that began last.
-func Dump() string {
-	e := lastEngine
+// Dump describes the state of a run, for a test that failed.
+func (m *Monitor) Dump() string {
+	e := m.e.Load()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var b strings.Builder
@@ -27,4 +27,99 @@ func Dump() string {
 		fmt.Fprintf(&b, "site %d kind %d next %d branches %v pool %d\n", i, s.kind, s.next, s.branches, s.pool)
 	}
 	return b.String()
+}
+
+// CheckInvariants looks whether the state of the run is consistent.
+func (m *Monitor) CheckInvariants() (err error) {
+	e := m.e.Load()
+	e.mu.Lock()
+	defer e.unlock()
+	bad := func(format string, args ...any) {
+		if err == nil {
+			err = fmt.Errorf(format, args...)
+		}
+	}
+	live, roots, made := 0, 0, make([]int, len(e.made))
+	waiting, ready, blocked := make([]int, len(e.pools)), make([]int, len(e.pools)), 0
+	delayed, out := make([]int, len(e.pools)), 0
+	first := make([]*item, len(e.cursors))
+	var prev *item
+	for it := e.head; it != nil; prev, it = it, it.next {
+		live++
+		if it.prev != prev {
+			bad("the list of items is broken at %d", it.id)
+		}
+		if it.made < 0 {
+			roots++
+		} else {
+			made[it.made]++
+		}
+		for p := range first {
+			if first[p] == nil && it.reach&(1<<p) != 0 {
+				first[p] = it
+			}
+		}
+		pool := e.plan.sites[it.site].pool
+		switch it.phase {
+		case phaseWaiting:
+			waiting[pool]++
+		case phaseReady:
+			ready[pool]++
+		case phaseBlocked:
+			blocked++
+		case phaseDelayed:
+			delayed[pool]++
+		case phaseOut:
+			out++
+		case phaseHeld:
+			if !e.ordered || e.cursors[it.held] == it && e.mayPassLocked(&e.plan.sites[e.plan.points[it.held]]) {
+				bad("item %d is held though it is its turn", it.id)
+			}
+		case phaseGone:
+			bad("item %d is gone and in the run", it.id)
+		}
+	}
+	if prev != e.tail || live != e.live || out != e.out.n {
+		bad("%d items, %d of them out: the run has %d and %d", live, out, e.live, e.out.n)
+	}
+	if roots > e.roots {
+		bad("%d inputs, the run has %d", roots, e.roots)
+	}
+	for site, n := range made {
+		if n > e.made[site] {
+			bad("%d items made at %d, the run has %d", n, site, e.made[site])
+		}
+	}
+	for p, it := range first {
+		if e.ordered && e.failure == nil && e.cursors[p] != it {
+			bad("the cursor of %d is not at the first item", p)
+		}
+	}
+	sum, stuck := 0, 0
+	for i, p := range e.pools {
+		sum += p.ready.n
+		stuck += p.blocked.n
+		if waiting[i] != p.waiting.n+p.resumed.n+p.pending || ready[i] != p.ready.n || delayed[i] != p.delayed {
+			bad("stage %q: %d waiting, %d ready, %d delayed: %+v", p.def.name, waiting[i], ready[i], delayed[i], p)
+		}
+		if p.running < p.ready.n || p.held < 0 || p.pending < 0 {
+			bad("stage %q: %d running, %d held, %d pending", p.def.name, p.running, p.held, p.pending)
+		}
+		if p.idle() > 0 && (p.resumed.n > 0 || !p.tasks && p.waiting.n > 0 || len(p.claims) > 0) {
+			bad("stage %q has %d idle workers, and %d items wait", p.def.name, p.idle(), p.waiting.n)
+		}
+		if p.hasRoom() && p.blocked.n > 0 {
+			bad("stage %q has room, and %d items are blocked", p.def.name, p.blocked.n)
+		}
+	}
+	for _, g := range e.gathers {
+		stuck += g.blocked.n
+		if g.blocked.n > 0 && g.open() {
+			bad("a batch is open, and %d items are blocked", g.blocked.n)
+		}
+	}
+	if sum != e.ready || stuck != blocked {
+		bad("%d ready and %d blocked: the run has %d and %d", sum, stuck, e.ready, blocked)
+	}
+	return err
 }

@@ -96,8 +96,6 @@ func (b *builder) stage() graph {
 	name := b.name()
 	opts, workers := b.stageOptions()
 	sleep := b.sleeper(workers)
-	failing := map[string]*atomic.Int64{}
-	_ = failing
 	flaky := b.rnd.IntN(3) == 0
 	if flaky {
 		opts = append(opts, antflow.Retries(50), antflow.RetryDelay(time.Millisecond))
@@ -298,11 +296,15 @@ func testGraph(t *testing.T, seed uint64) bool {
 				run = g.p.Run
 			}
 			var got []value
-			for v, err := range run(ctx, e, source, pipeline.Window(window)) {
+			var m pipeline.Monitor
+			for v, err := range run(ctx, e, source, pipeline.Window(window), pipeline.WithMonitor(&m)) {
 				if err != nil {
-					t.Fatalf("%v\n%s\n%s", err, text, pipeline.Dump())
+					t.Fatalf("%v\n%s\n%s", err, text, m.Dump())
 				}
 				got = append(got, v)
+				if err := m.CheckInvariants(); err != nil {
+					t.Fatalf("%v\n%s\n%s", err, text, m.Dump())
+				}
 				yielded++
 			}
 			out := render(got)

@@ -14,7 +14,6 @@ import (
 // newEngine prepares a run.
 func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings, ordered bool) *engine {
 	e := &engine{ordered: ordered, plan: p, ex: ex, conf: conf, epoch: time.Now()}
-	lastEngine = e
 	e.ctx, e.cancel = context.WithCancelCause(ctx)
 	e.exact = p.wraps || conf.onEvent != nil || conf.history > 0
 	if conf.monitor != nil {
@@ -340,5 +339,3 @@ func (e *engine) endError(parent context.Context) error {
 	}
 	return e.failure
 }
-
-var lastEngine *engine

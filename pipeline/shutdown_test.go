@@ -252,3 +252,34 @@ func TestShutdownCompletesBatches(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// What a canceled call returns is the cancellation's and no failure of its
+// item, whoever learns of the shutdown first.
+func TestCanceledCallsAreNoFailures(t *testing.T) {
+	for _, opts := range [][]pipeline.StageOption{nil, options(antflow.Retries(5), antflow.RetryDelay(0))} {
+		inBubble(t, 200, func(t *testing.T, e *antflow.Executor) {
+			p := pipeline.Stage("a", new(hanging).call, append(opts, pipeline.Workers(100))...)
+			time.AfterFunc(time.Second, func() { e.Shutdown(context.Background(), antflow.CancelRunning()) })
+			values, errs := results(p.RunUnordered(t.Context(), e, upTo(100)))
+			expect(t, "results", values, []int(nil))
+			checkShutdown(t, errs)
+		})
+		inBubble(t, 200, func(t *testing.T, e *antflow.Executor) {
+			run := pipeline.Stage("a", new(hanging).call, append(opts, pipeline.Workers(100))...).Start(t.Context(), e)
+			var futures []*antflow.Future[int]
+			for x := range 100 {
+				futures = append(futures, run.Feed(t.Context(), x))
+			}
+			time.Sleep(time.Second)
+			e.Shutdown(context.Background(), antflow.CancelRunning())
+			for _, f := range futures {
+				if _, err := f.Result(t.Context()); !errors.Is(err, antflow.ErrCanceled) {
+					t.Errorf("a future has %v", err)
+				}
+			}
+			if err := run.Close(); !errors.Is(err, antflow.ErrShutdown) {
+				t.Error(err)
+			}
+		})
+	}
+}

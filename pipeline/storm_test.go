@@ -162,6 +162,9 @@ func storm(t *testing.T, seed uint64) {
 				}
 			}
 			run.Items()
+			if err := run.CheckInvariants(); err != nil {
+				t.Error(err)
+			}
 			if rnd.IntN(4) == 0 {
 				run.Resize(p.Stages()[0], 1+rnd.IntN(5))
 			}
