@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/antflow/antflow/internal/option"
 )
 
 // An attempt is one run of a task, and the context that the function gets. A
@@ -118,7 +120,7 @@ type realContext struct {
 
 type (
 	attemptKey struct{}              // its value: the innermost attempt
-	infoKey    struct{}              // its value: what TaskFrom tells
+	infoKey    = option.TaskInfo     // its value: what TaskFrom tells
 	ownKey     struct{ e *Executor } // the innermost attempt of e that is not over
 )
 

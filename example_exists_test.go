@@ -15,26 +15,53 @@ import (
 	"testing"
 )
 
-const pythonGuide = "docs/coming-from-python.md"
+// packages are the directories of those that must have an example for each
+// exported name, and of which names.
+var packages = []struct {
+	dir   string
+	types bool // for types as well as for functions and methods
+	least int  // names; fewer were not all found
+}{
+	{".", false, 50},
+	{"pipeline", true, 70},
+}
+
+// guides are the pages whose snippets are taken from examples. Those are named
+// after the topic, as in Example_pythonMap, and in files that are, as in
+// example_python_map_test.go.
+var guides = []struct {
+	page, dir, topic string
+	table            bool // each row of it names an example
+}{
+	{"docs/coming-from-python.md", ".", "python", true},
+	{"docs/coming-from-antflow.md", "pipeline", "antflow", true},
+	{"docs/pipelines.md", "pipeline", "guide", false},
+}
 
 // withoutExample are the methods that speak for themselves: those of the
 // interfaces error and fmt.Formatter, and of package errors.
 var withoutExample = []string{"Error", "Unwrap", "Is", "Format", "String"}
 
 // TestExampleExists demands an example for each exported function and method,
-// those included that a type has from an embedded one.
+// those included that a type has from an embedded one that is not exported.
 func TestExampleExists(t *testing.T) {
-	examples := parsedExamples(t)
-	names := exportedFuncs(parsedFiles(t, func(name string) bool { return !strings.HasSuffix(name, "_test.go") }))
-	if len(names) < 50 {
-		t.Fatalf("found only %d exported functions and methods: %v", len(names), names)
-	}
-	for _, name := range names {
-		if _, method, ok := strings.Cut(name, "_"); ok && slices.Contains(withoutExample, method) {
-			continue
+	for _, p := range packages {
+		examples := parsedExamples(t, p.dir)
+		files := parsedFiles(t, p.dir, func(name string) bool { return !strings.HasSuffix(name, "_test.go") })
+		names := exportedFuncs(files)
+		if p.types {
+			names = append(names, exportedTypes(files)...)
 		}
-		if examples[name] == nil {
-			t.Errorf("%s has no Example%s", strings.ReplaceAll(name, "_", "."), name)
+		if len(names) < p.least {
+			t.Fatalf("found only %d exported names in %s: %v", len(names), p.dir, names)
+		}
+		for _, name := range names {
+			if _, method, ok := strings.Cut(name, "_"); ok && slices.Contains(withoutExample, method) {
+				continue
+			}
+			if examples[name] == nil {
+				t.Errorf("%s: %s has no Example%s", p.dir, strings.ReplaceAll(name, "_", "."), name)
+			}
 		}
 	}
 }
@@ -42,67 +69,78 @@ func TestExampleExists(t *testing.T) {
 // TestExampleOutput demands that each example runs: one without an output
 // comment is only compiled.
 func TestExampleOutput(t *testing.T) {
-	for name, x := range parsedExamples(t) {
-		if x.Output == "" && !x.EmptyOutput {
-			t.Errorf("Example%s has no output comment", name)
+	for _, p := range packages {
+		for name, x := range parsedExamples(t, p.dir) {
+			if x.Output == "" && !x.EmptyOutput {
+				t.Errorf("%s: Example%s has no output comment", p.dir, name)
+			}
 		}
 	}
 }
 
-// TestPythonGuide holds the guide to the examples: each row of its table and
-// each snippet is one that runs, and none is missing there.
-func TestPythonGuide(t *testing.T) {
-	text, err := os.ReadFile(pythonGuide)
-	if err != nil {
-		t.Fatal(err)
-	}
-	guide := string(text)
-	examples := parsedExamples(t)
-
+// TestGuides holds the guides to the examples: each snippet, and each row of a
+// table, is one that runs, and none is missing there.
+func TestGuides(t *testing.T) {
 	exampleName := regexp.MustCompile(`\bExample[A-Z_]\w*`)
-	named := make(map[string]bool)
-	for _, name := range exampleName.FindAllString(guide, -1) {
-		named[strings.TrimPrefix(name, "Example")] = true
-	}
-	for name := range named {
-		if examples[name] == nil {
-			t.Errorf("the guide names Example%s, which does not exist", name)
-		}
-	}
-	for name := range examples {
-		if strings.HasPrefix(name, "_python") && !named[name] {
-			t.Errorf("the guide does not name Example%s", name)
-		}
-	}
-
-	rows := 0
-	for line := range strings.Lines(guide) {
-		if strings.HasPrefix(line, "|") && !strings.HasPrefix(line, "|---") && !strings.HasPrefix(line, "| Python") {
-			rows++
-			if !exampleName.MatchString(line) {
-				t.Errorf("a row names no example: %s", line)
-			}
-		}
-	}
-	if rows == 0 {
-		t.Error("the guide has no table")
-	}
-
-	source := "\n"
-	for name := range parsedFiles(t, func(name string) bool { return strings.HasPrefix(name, "example_python") }) {
-		text, err := os.ReadFile(name)
+	snippet := regexp.MustCompile("(?ms)^```go\n(.*?)^```")
+	for _, g := range guides {
+		text, err := os.ReadFile(g.page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		source += unindented(string(text))
-	}
-	snippets := regexp.MustCompile("(?ms)^```go\n(.*?)^```").FindAllStringSubmatch(guide, -1)
-	if len(snippets) == 0 {
-		t.Error("the guide has no snippets in Go")
-	}
-	for _, s := range snippets {
-		if !strings.Contains(source, "\n"+unindented(s[1])) {
-			t.Errorf("no example contains this snippet:\n%s", s[1])
+		guide := string(text)
+		examples := parsedExamples(t, g.dir)
+		shown := make(map[string]bool) // the names of those that are on the page
+		for _, name := range exampleName.FindAllString(guide, -1) {
+			name = strings.TrimPrefix(name, "Example")
+			if shown[name] = true; examples[name] == nil {
+				t.Errorf("%s names Example%s, which does not exist", g.page, name)
+			}
+		}
+
+		rows := 0
+		for line := range strings.Lines(guide) {
+			if g.table && strings.HasPrefix(line, "| ") && !strings.Contains(line, "| Example |") {
+				rows++
+				if !exampleName.MatchString(line) {
+					t.Errorf("a row of %s names no example: %s", g.page, line)
+				}
+			}
+		}
+		if g.table && rows == 0 {
+			t.Errorf("%s has no table", g.page)
+		}
+
+		// The sources, cut where a function begins.
+		var parts []string
+		for name := range parsedFiles(t, g.dir, func(name string) bool { return strings.HasPrefix(name, "example_"+g.topic) }) {
+			source, err := os.ReadFile(filepath.Join(g.dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			parts = append(parts, strings.Split(unindented(string(source)), "\nfunc ")...)
+		}
+		snippets := snippet.FindAllStringSubmatch(guide, -1)
+		if len(snippets) == 0 {
+			t.Errorf("%s has no snippets in Go", g.page)
+		}
+		for _, s := range snippets {
+			found := false
+			for _, part := range parts {
+				if strings.Contains(part, "\n"+unindented(s[1])) {
+					found = true
+					name, _, _ := strings.Cut(strings.TrimPrefix(part, "Example"), "(")
+					shown[name] = true
+				}
+			}
+			if !found {
+				t.Errorf("no example contains this snippet of %s:\n%s", g.page, s[1])
+			}
+		}
+		for name := range examples {
+			if strings.HasPrefix(name, "_"+g.topic) && !shown[name] {
+				t.Errorf("%s does not show Example%s", g.page, name)
+			}
 		}
 	}
 }
@@ -116,17 +154,18 @@ func unindented(text string) string {
 	return b.String()
 }
 
-func parsedFiles(t *testing.T, keep func(name string) bool) map[string]*ast.File {
+// parsedFiles are the Go files of a directory that are to be kept, by name.
+func parsedFiles(t *testing.T, dir string, keep func(name string) bool) map[string]*ast.File {
 	t.Helper()
-	names, err := filepath.Glob("*.go")
+	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	files := make(map[string]*ast.File)
 	fset := token.NewFileSet()
-	for _, name := range names {
-		if keep(name) {
-			files[name], err = parser.ParseFile(fset, name, nil, parser.ParseComments)
+	for _, path := range paths {
+		if name := filepath.Base(path); keep(name) {
+			files[name], err = parser.ParseFile(fset, path, nil, parser.ParseComments)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,15 +174,35 @@ func parsedFiles(t *testing.T, keep func(name string) bool) map[string]*ast.File
 	return files
 }
 
-// parsedExamples are the package's examples, by name without the "Example".
-func parsedExamples(t *testing.T) map[string]*doc.Example {
+// parsedExamples are a package's examples, by name without the "Example".
+func parsedExamples(t *testing.T, dir string) map[string]*doc.Example {
 	t.Helper()
-	files := parsedFiles(t, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
+	files := parsedFiles(t, dir, func(name string) bool { return strings.HasSuffix(name, "_test.go") })
 	examples := make(map[string]*doc.Example)
 	for _, x := range doc.Examples(slices.Collect(maps.Values(files))...) {
 		examples[x.Name] = x
 	}
 	return examples
+}
+
+// exportedTypes returns the names of the exported types.
+func exportedTypes(files map[string]*ast.File) []string {
+	var names []string
+	for _, file := range files {
+		for _, decl := range file.Decls {
+			d, ok := decl.(*ast.GenDecl)
+			if !ok {
+				continue
+			}
+			for _, spec := range d.Specs {
+				if ts, ok := spec.(*ast.TypeSpec); ok && ts.Name.IsExported() {
+					names = append(names, ts.Name.Name)
+				}
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // exportedFuncs returns the names of the exported functions, and of the
@@ -187,7 +246,9 @@ func exportedFuncs(files map[string]*ast.File) []string {
 	methodsOf = func(typ string) []string {
 		all := slices.Clone(methods[typ])
 		for _, inner := range embedded[typ] {
-			all = append(all, methodsOf(inner)...)
+			if !ast.IsExported(inner) { // else they are that one's
+				all = append(all, methodsOf(inner)...)
+			}
 		}
 		return all
 	}

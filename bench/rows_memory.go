@@ -46,11 +46,16 @@ type queueing func(n int, full func()) error
 
 // inUse is the memory of live objects and of stacks.
 func inUse() float64 {
+	m := collected()
+	return float64(m.HeapAlloc + m.StackInuse)
+}
+
+// collected is what there is after a collection.
+func collected() (m runtime.MemStats) {
 	runtime.GC()
 	runtime.GC() // what finalizers and pools held until the first
-	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc + m.StackInuse)
+	return m
 }
 
 func probeQueued(queue queueing, goal Goal) func(n int) ([]Value, error) {

@@ -79,8 +79,8 @@ func pipelineIO() Row {
 	r.Title = "Three stages sleep 1 ms for each number, with 334, 333 and 333 workers: 1,000 in all. If nothing else took time, a stage " +
 		"with 333 would let as many numbers through in each millisecond, and all would take 2 ms more than that. The goal is 97% " +
 		"of that throughput. An operation is one number."
-	r.Floor = "The floors are 1,000 goroutines that only sleep: in stages with channels between them, and with nothing between them, each " +
-		"one time after the other. Timers and the scheduler alone take more than the ideal and the goal, as " +
+	r.Floor = "The floors are 1,000 goroutines that only sleep: in stages with channels between them, and with nothing between " +
+		"them, as long as the ideal is. Timers and the scheduler alone take more than the ideal and the goal, as " +
 		"in the row sleeps."
 	r.ShortOps = 1_000
 	return r
@@ -136,11 +136,11 @@ func openOnlySleep(d time.Duration) func(func()) Runner {
 }
 
 func pipelineMemory() Row {
-	const small = 128 // KiB; a byte for each number would be 9 MiB
+	const small = 64 // KiB; a byte for each number would be 9 MiB
 	return Row{
 		Name: "pipeline-memory",
-		Title: "Ten million numbers through the stages of pipeline-3: heap and stacks in use on the way, after a collection at each " +
-			"hundredth of the results, beyond what is in use when all is over.",
+		Title: "Ten million numbers through the stages of pipeline-3: the most that is alive in the heap on the way, by a look at each " +
+			"hundredth of the results after a collection, beyond what is left when all is over. Stacks are those of the process.",
 		Ops:       10_000_000,
 		ShortOps:  1_000,
 		MaxRounds: 1,
@@ -159,7 +159,8 @@ func pipelineMemory() Row {
 func probePassage(open opening, growth Goal) func(n int) ([]Value, error) {
 	const looks, kib = 100, 1 << 10
 	return func(n int) ([]Value, error) {
-		var used []float64
+		var heaps []float64
+		var stacks float64
 		var sum int64
 		seen, step := 0, max(n/looks, 1)
 		pass, done := open(short())
@@ -167,7 +168,8 @@ func probePassage(open opening, growth Goal) func(n int) ([]Value, error) {
 		err := pass(numbers(n), func(v int) {
 			sum += int64(v)
 			if seen++; seen%step == 0 {
-				used = append(used, inUse())
+				m := collected()
+				heaps, stacks = append(heaps, float64(m.HeapAlloc)), max(stacks, float64(m.StackInuse))
 			}
 		})
 		if err == nil {
@@ -176,12 +178,13 @@ func probePassage(open opening, growth Goal) func(n int) ([]Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		first, peak, after := slices.Max(used[:(len(used)+9)/10]), slices.Max(used), inUse()
+		first, peak, after := slices.Max(heaps[:(len(heaps)+9)/10]), slices.Max(heaps), float64(collected().HeapAlloc)
 		return []Value{
-			{Name: "peak", Unit: "KiB", X: (peak - after) / kib},
-			{Name: "peak for each number", Unit: "B", X: (peak - after) / float64(n)},
-			{Name: "peak of the first tenth", Unit: "KiB", X: (first - after) / kib},
+			{Name: "heap", Unit: "KiB", X: (peak - after) / kib},
+			{Name: "heap for each number", Unit: "B", X: (peak - after) / float64(n)},
+			{Name: "heap in the first tenth", Unit: "KiB", X: (first - after) / kib},
 			{Name: "growth after that", Unit: "KiB", X: (peak - first) / kib, Goal: growth},
+			{Name: "stacks, in all", Unit: "KiB", X: stacks / kib},
 		}, nil
 	}
 }

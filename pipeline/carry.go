@@ -166,6 +166,7 @@ func (c *carrier) step() bool {
 	c.calling = true
 	o := e.call(it, s, out, call, int(call.attempt))
 	c.calling = false
+	o.ended = o.err != nil && c.task.task.Err() != nil
 	call.end()
 	now := int64(0)
 	if it.timed {
@@ -243,6 +244,7 @@ type outcome struct {
 	skip     bool // err is ErrSkipped
 	panicked bool // it is a panic
 	overload bool // it says so, for a stage with adaptive workers
+	ended    bool // err came when the context of the task had ended, which only ends with the run
 	route    bool // err is of a route behind the stage
 	again    bool // the stage's function is to be called again
 	delay    time.Duration

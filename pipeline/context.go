@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/option"
 )
 
 // A callContext is the context of one call of a stage's function. What it says is
@@ -119,6 +122,14 @@ func (c *callContext) Value(key any) any {
 		if k.e == c.e {
 			return c
 		}
+	case option.TaskInfo:
+		info, ok := c.task.Value(key).(*antflow.TaskInfo)
+		if !ok {
+			return nil
+		}
+		own := *info
+		own.Name, own.Attempt = c.def.taskName, int(c.attempt)
+		return &own
 	}
 	if l := c.lineage; l != nil && l.values != nil {
 		if v := l.values.Value(key); v != nil {
@@ -158,9 +169,9 @@ type Call struct {
 	Attempt int // 1 for the first
 }
 
-// CallFrom is [ItemFrom] with the stage, and with which attempt it is. The task
-// that [antflow.TaskFrom] finds is one that works for the run, for many items
-// perhaps.
+// CallFrom is [ItemFrom] with the stage, and with which attempt it is. What
+// [antflow.TaskFrom] tells is the same but for the ID: the task may be one that
+// does the calls of many items.
 func CallFrom(ctx context.Context) (Call, bool) {
 	must(ctx != nil, "CallFrom(nil): the context must not be nil")
 	c, ok := ctx.Value(itemKey{}).(*callContext)

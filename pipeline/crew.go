@@ -136,11 +136,15 @@ func (e *engine) tend(ctx context.Context, quit chan struct{}) {
 // stop ends the run because ctx has ended, the run's own or one under it.
 func (e *engine) stop(ctx context.Context) {
 	e.mu.Lock()
+	e.endedLocked(ctx)
+	e.unlock()
+}
+
+func (e *engine) endedLocked(ctx context.Context) {
 	if e.ctx.Err() != nil {
 		ctx = e.ctx
 	}
 	e.stopLocked(context.Cause(ctx), ctx.Err())
-	e.unlock()
 }
 
 // refusedLocked ends the run because the executor does not do its work.

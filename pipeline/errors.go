@@ -45,7 +45,8 @@ type Item struct {
 	Members []uint64
 }
 
-// String is the item's key, or its number where it has none.
+// String names the item by its key, or by its number where it has none: item
+// "key", or item 7.
 func (i Item) String() string {
 	text := fmt.Sprintf("item %d", i.ID)
 	if i.Key != "" {

@@ -228,16 +228,13 @@ func Example_guideFlatMap() {
 			}
 		}
 	})
-	tally := pipeline.Reduce("tally", func() map[string]int { return make(map[string]int) },
-		func(_ context.Context, counts map[string]int, link string) (map[string]int, error) {
-			counts[link]++
-			return counts, nil
-		})
-	p := pipeline.Then(pipeline.Then(fetch, links), tally)
-	for counts := range p.Run(ctx, e, slices.Values([]string{"/", "/docs", "/blog"})) {
-		fmt.Println(counts) // one result, when all inputs are through
+	count := pipeline.Reduce("count", func() int { return 0 },
+		func(_ context.Context, n int, link string) (int, error) { return n + 1, nil })
+	p := pipeline.Then(pipeline.Then(fetch, links), count)
+	for n := range p.Run(ctx, e, slices.Values([]string{"/", "/docs", "/blog"})) {
+		fmt.Println(n, "links") // one result, when all inputs are through
 	}
-	// Output: map[/:2 /api:1 /blog:1 /docs:1]
+	// Output: 5 links
 }
 
 func Example_guideBatch() {
@@ -253,7 +250,7 @@ func Example_guideBatch() {
 	run := pipeline.Then(batched, pipeline.Unbatch[int]()).Start(ctx, e)
 
 	ant, termite := run.Feed(ctx, "ant"), run.Feed(ctx, "termite")
-	fmt.Println(ant.Result(ctx))
+	fmt.Println(ant.Result(ctx)) // the first element of what insert returned
 	fmt.Println(termite.Result(ctx))
 	run.Close()
 	// Output:

@@ -175,7 +175,7 @@ func DeadLetterLimit(n int) RunOption {
 // there. Called with a task's context it lends the task's slot while it blocks.
 //
 // The input is the one that was given to [Run.Feed], the zero value for one that
-// came by [FeedAt]; [ItemError.Input] has that.
+// came by [FeedAt]; [ItemError.Input] has that. A nil ctx panics.
 func (r *Run[In, Out]) DeadLetters(ctx context.Context) iter.Seq2[In, *ItemError] {
 	must(r != nil, "DeadLetters: the run is nil")
 	must(ctx != nil, "DeadLetters(nil): the context must not be nil")

@@ -110,6 +110,7 @@ func (e *engine) itemLocked() *item {
 		return &item{e: e, held: -1}
 	}
 	e.blank, it.next = it.next, nil
+	it.phase = phaseNew
 	return it
 }
 

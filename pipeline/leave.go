@@ -8,6 +8,10 @@ import (
 // calledLocked moves an item on whose call by a carrier is over.
 func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 	p := e.pools[e.plan.sites[it.site].pool]
+	if o.ended && e.failure == nil {
+		// The call has seen the end before the keeper has.
+		e.endedLocked(it.call.task)
+	}
 	if it.timed && now != 0 {
 		it.visit.worked = max(it.visit.worked, 0) + now - it.since
 		p.adapt.calledLocked(p, now, now-it.since, o)

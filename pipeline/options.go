@@ -22,7 +22,8 @@ type runOption func(*settings)
 func (o runOption) applyRun(s *settings) { o(s) }
 
 // Window bounds how many inputs are in the run at a time: pulled or fed, and
-// neither yielded, nor settled, nor in a batch. The parts that a stage makes of
+// neither yielded, which one is when the loop's body returns, nor settled, nor in
+// a batch. So it may be smaller than a batch. The parts that a stage makes of
 // them, and the batches, are bounded in the same way for each place where that
 // happens. The default is 256 or four times the workers of all stages, whichever
 // is greater. n below 1 panics.
@@ -31,8 +32,10 @@ func Window(n int) RunOption {
 	return runOption(func(s *settings) { s.window = n })
 }
 
-// FailFast ends the run with the first item that fails, and that failure is
-// its error; what else there is gets canceled.
+// FailFast ends the run with the first item in time that fails, and that failure
+// is its error; what else there is gets canceled. A loop gets the results that
+// are ready before it, in an ordered run those without a gap, and then the
+// failure.
 func FailFast() RunOption { return runOption(func(s *settings) { s.failFast = true }) }
 
 // Key names the inputs: the key goes with the item, into errors and status. fn

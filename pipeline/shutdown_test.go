@@ -17,7 +17,10 @@ func checkShutdown(t *testing.T, errs []error) {
 	t.Helper()
 	var item *pipeline.ItemError
 	var wait *antflow.WaitError
-	if len(errs) != 1 || !errors.Is(errs[0], antflow.ErrShutdown) || errors.As(errs[0], &item) || errors.As(errs[0], &wait) {
+	if len(errs) != 1 {
+		t.Fatalf("%d errors, not one: %v", len(errs), errs[:min(3, len(errs))])
+	}
+	if !errors.Is(errs[0], antflow.ErrShutdown) || errors.As(errs[0], &item) || errors.As(errs[0], &wait) {
 		t.Fatalf("the errors are %v", errs)
 	}
 	checkMessage(t, errs[0].Error(), "shut down")
@@ -264,22 +267,55 @@ func TestCanceledCallsAreNoFailures(t *testing.T) {
 			expect(t, "results", values, []int(nil))
 			checkShutdown(t, errs)
 		})
-		inBubble(t, 200, func(t *testing.T, e *antflow.Executor) {
-			run := pipeline.Stage("a", new(hanging).call, append(opts, pipeline.Workers(100))...).Start(t.Context(), e)
-			var futures []*antflow.Future[int]
-			for x := range 100 {
-				futures = append(futures, run.Feed(t.Context(), x))
-			}
-			time.Sleep(time.Second)
+	}
+}
+
+// The same holds for the items that were fed.
+func TestCanceledCallsOfFedItems(t *testing.T) {
+	type ends struct{ start, feed context.CancelFunc }
+	for name, end := range map[string]func(e *antflow.Executor, fs []*antflow.Future[int], c ends){
+		"shutdown": func(e *antflow.Executor, _ []*antflow.Future[int], _ ends) {
 			e.Shutdown(context.Background(), antflow.CancelRunning())
-			for _, f := range futures {
-				if _, err := f.Result(t.Context()); !errors.Is(err, antflow.ErrCanceled) {
-					t.Errorf("a future has %v", err)
-				}
+		},
+		"run's ctx":  func(_ *antflow.Executor, _ []*antflow.Future[int], c ends) { c.start() },
+		"item's ctx": func(_ *antflow.Executor, _ []*antflow.Future[int], c ends) { c.feed() },
+		"Cancel": func(_ *antflow.Executor, fs []*antflow.Future[int], _ ends) {
+			for _, f := range fs {
+				f.Cancel()
 			}
-			if err := run.Close(); !errors.Is(err, antflow.ErrShutdown) {
-				t.Error(err)
-			}
-		})
+		},
+	} {
+		for _, retries := range []int{0, 5} {
+			t.Run(fmt.Sprint(name, retries), func(t *testing.T) {
+				inBubble(t, 200, func(t *testing.T, e *antflow.Executor) {
+					var h hanging
+					var c ends
+					var start, feed context.Context
+					start, c.start = context.WithCancel(t.Context())
+					feed, c.feed = context.WithCancel(t.Context())
+					p := pipeline.Stage("a", h.call, antflow.Retries(retries), antflow.RetryDelay(0), pipeline.Workers(100))
+					run := p.Start(start, e)
+					var futures []*antflow.Future[int]
+					for x := range 100 {
+						futures = append(futures, run.Feed(feed, x))
+					}
+					time.Sleep(time.Second)
+					end(e, futures, c)
+					bad := 0
+					for _, f := range futures {
+						if _, err := f.Result(t.Context()); !errors.Is(err, antflow.ErrCanceled) || f.State() != antflow.StateCanceled {
+							if bad++; bad == 1 {
+								t.Errorf("a future is %v and has %v", f, err)
+							}
+						}
+					}
+					expect(t, "futures that are not canceled", bad, 0)
+					run.Close()
+					expect(t, "calls", h.counts(), "[100 100 100]")
+					c.start()
+					c.feed()
+				})
+			})
+		}
 	}
 }

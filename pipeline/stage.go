@@ -13,12 +13,13 @@ import (
 // A stageDef is a stage: what pipelines that contain it have in common. Stages
 // are told apart by its address.
 type stageDef struct {
-	name    string
-	kind    stageKind
-	workers int
-	buffer  int // -1: the default
-	adapt   *adaptive
-	opts    []antflow.TaskOption
+	name     string
+	taskName string
+	kind     stageKind
+	workers  int
+	buffer   int // -1: the default
+	adapt    *adaptive
+	opts     []antflow.TaskOption
 
 	call   func(ctx context.Context, in, out any) error                    // of a map
 	expand func(ctx context.Context, in, out any, emit func() error) error // calls emit with each value in out
@@ -48,7 +49,10 @@ func (d *stageDef) most() int {
 }
 
 // A StageOption configures a [Stage]. Every [antflow.TaskOption] is one: it
-// applies to the stage's calls, as to the attempts of a task.
+// applies to the stage's calls, as to the attempts of a task. An
+// [antflow.QueueTimeout] counts from the item's coming to the stage to its first
+// call, the wait for one of the stage's workers included.
+// [antflow.NonBlocking] has no meaning for a stage, which waits for room.
 type StageOption interface{ option.Stage }
 
 type stageOption func(*stageDef)
@@ -66,10 +70,10 @@ func Workers(n int) StageOption {
 }
 
 // Buffer is how many items may wait for a stage beyond those that its idle
-// workers can take; the default is as many as it has workers. While there are
-// that many, the stages before it wait with what they have done, and the
-// source with its next item. Items that come back for a retry don't count. A
-// negative n panics.
+// workers can take; the default is as many as it has workers, and at least 64.
+// While there are that many, the stages before it wait with what they have done,
+// and the source is not asked for more, or waits with its next item. Items that
+// come back for a retry don't count. A negative n panics.
 func Buffer(n int) StageOption {
 	must(n >= 0, "Buffer(%d): the number of items must not be negative", n)
 	return stageOption(func(d *stageDef) { d.buffer = n })
@@ -124,9 +128,10 @@ func Filter[T any](name string, keep func(context.Context, T) (bool, error), opt
 // FlatMap is the pipeline of a stage that makes any number of items out of
 // one, as many as the sequence of fn yields; it may be endless. Each goes on at
 // once, and the sequence is pulled on as there is room. An error that it yields
-// fails the item and ends the sequence; what came before has gone on. Therefore
-// a call is retried only if it had yielded nothing. To have all or nothing,
-// return a slice from a [Stage] and put [Unbatch] behind it.
+// fails the item, or takes it out if it is [ErrSkipped], and ends the sequence;
+// what came before has gone on. Therefore a call is retried only if it had
+// yielded nothing. To have all or nothing, return a slice from a [Stage] and put
+// [Unbatch] behind it.
 func FlatMap[A, B any](name string, fn func(context.Context, A) iter.Seq2[B, error], opts ...StageOption) Pipeline[A, B] {
 	must(fn != nil, "FlatMap(%q): the function must not be nil", name)
 	d := newStage("FlatMap", name, stageExpand, opts)
@@ -154,7 +159,9 @@ func FlatMap[A, B any](name string, fn func(context.Context, A) iter.Seq2[B, err
 // into one result, beginning with what initial returns. The result goes on when
 // no further item can come: after the end of the source, or [Run.Close]; there
 // is one in any case, also without a single item. In an ordered run the items
-// come in order. An item whose call fails is not in the result.
+// come in order. An item whose call fails is not in the result. The result's
+// [Item] has the members that were fed, and nothing else. A nil function panics,
+// and so do [Workers] above 1 and [Adaptive] ones.
 func Reduce[A, R any](name string, initial func() R, fn func(ctx context.Context, acc R, x A) (R, error), opts ...StageOption) Pipeline[A, R] {
 	must(initial != nil, "Reduce(%q): the initial value's function must not be nil", name)
 	must(fn != nil, "Reduce(%q): the function must not be nil", name)
@@ -191,6 +198,9 @@ func newStage(maker, name string, kind stageKind, opts []StageOption) *stageDef 
 		default:
 			must(false, "%s(%q): nil StageOption at index %d", maker, name, i)
 		}
+	}
+	if d.taskName = antflow.SettingsOf(d.opts...).Name; d.taskName == "" {
+		d.taskName = name
 	}
 	return d
 }

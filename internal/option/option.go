@@ -5,5 +5,9 @@ package option
 // Seal is the argument of methods that mark an option.
 type Seal struct{ _ [0]func() }
 
+// TaskInfo is the key of what antflow.TaskFrom tells, a *antflow.TaskInfo. A
+// context that stands for a part of a task answers it, too.
+type TaskInfo struct{}
+
 // A Stage is an option of a pipeline's stage.
 type Stage interface{ StageOption(Seal) }
