@@ -13,12 +13,15 @@ import (
 // A carrier takes items through their stages. It has one at a time.
 type carrier struct {
 	e     *engine
-	task  callTask
+	fn    func(context.Context) error     // carry
+	done  func(*antflow.Future[struct{}]) // settled
+	task  *callTask
 	run   uint64 // of the crew that it belongs to
 	began bool
 	since int64         // when its turn began; 0: the clock was not read
 	it    *item         // that is being carried
 	calls []callContext // for the next calls
+	more  int           // how many to make next
 	out   any           // a blank cell for what the next stage gives, or nil
 	class int           // its type
 
@@ -27,14 +30,20 @@ type carrier struct {
 	tired   bool // its turn is over
 }
 
+// reset makes the carrier one that has done nothing.
+func (c *carrier) reset() {
+	*c = carrier{e: c.e, fn: c.fn, done: c.done, calls: c.calls, more: c.more}
+}
+
 // A turn is how long a carrier goes on before it lets other tasks of the
-// executor run. Beside it the submission of the next carrier is cheap.
+// executor run, if there are any. Beside it the submission of the next carrier
+// is cheap.
 const turn = 100 * time.Microsecond
 
 // carry is the function of a carrier's task.
 func (c *carrier) carry(ctx context.Context) error {
 	e := c.e
-	c.began, c.task = true, callTask{e, ctx}
+	c.began, c.task = true, &callTask{e, ctx}
 	defer c.end()
 	e.mu.Lock()
 	if e.crew.run == c.run {
@@ -49,6 +58,7 @@ func (c *carrier) carry(ctx context.Context) error {
 	}
 	if c.out != nil {
 		e.keepLocked(c.class, c.out)
+		c.out = nil
 	}
 	e.unlock()
 	return nil
@@ -136,11 +146,12 @@ func (c *carrier) step() bool {
 	e, it := c.e, c.it
 	s := &e.plan.sites[it.site]
 	if len(c.calls) == 0 {
-		c.calls = make([]callContext, 16)
+		c.calls = make([]callContext, c.more)
+		c.more = 16
 	}
 	call := &c.calls[0]
 	c.calls = c.calls[1:]
-	call.callTask, call.attempt = &c.task, it.visit.attempts+1
+	call.callTask, call.attempt = c.task, it.visit.attempts+1
 	e.beginLocked(it, call)
 	if it.timed {
 		now := e.now()
@@ -167,10 +178,14 @@ func (c *carrier) step() bool {
 	o := e.call(it, s, out, call, int(call.attempt))
 	c.calling = false
 	o.ended = o.err != nil && c.task.task.Err() != nil
+	o.refused = !e.ex.Accepts(c.task.task)
 	call.end()
-	now := int64(0)
+	now, queued := int64(0), 0
 	if it.timed {
 		now = e.now()
+		if now-c.since > int64(turn) {
+			queued = e.ex.Stats().Queued
+		}
 	}
 	in := it.val
 	if o.val != nil {
@@ -186,15 +201,18 @@ func (c *carrier) step() bool {
 			e.spareLocked(s.next, out)
 		}
 		a = e.calledLocked(it, &o, now)
-	case e.hopLocked(it, s, &o):
+	case !o.refused && e.hopLocked(it, s, &o):
 		c.out, c.class = in, s.class
 		return true
 	default:
 		e.keepLocked(s.class, in)
 		a = e.calledLocked(it, &o, now)
 	}
-	c.tired = now != 0 && now-c.since > int64(turn)
-	if a == arrivedReady && !c.tired {
+	if now-c.since > int64(turn) {
+		// The carriers of this run that have not begun don't count.
+		c.since, c.tired = now, queued > e.crew.pending
+	}
+	if a == arrivedReady && !c.tired && (!e.prios || e.ready == 0) {
 		return true
 	}
 	e.carryLocked(it, a)
@@ -206,7 +224,7 @@ func (c *carrier) step() bool {
 // once. It does what calledLocked would do, and false leaves that to it.
 func (e *engine) hopLocked(it *item, s *site, o *outcome) bool {
 	next := &e.plan.sites[o.to]
-	if !s.simple || !next.simple || it.timed || it.x != nil || e.exact || e.failure != nil || s.reach != next.reach {
+	if !s.simple || !next.simple || e.prios || it.timed || it.x != nil || e.exact || e.failure != nil || s.reach != next.reach {
 		return false
 	}
 	p, q := e.pools[s.pool], e.pools[next.pool]
@@ -244,6 +262,7 @@ type outcome struct {
 	skip     bool // err is ErrSkipped
 	panicked bool // it is a panic
 	overload bool // it says so, for a stage with adaptive workers
+	refused  bool // the executor takes no more tasks, not even those that a task of its own submits
 	ended    bool // err came when the context of the task had ended, which only ends with the run
 	route    bool // err is of a route behind the stage
 	again    bool // the stage's function is to be called again

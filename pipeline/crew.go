@@ -26,6 +26,7 @@ type crew struct {
 	told    bool            // it has been
 	pending int             // carriers that have not begun
 	looking int             // carriers that will find what is ready
+	spare   []*carrier      // without a task, to be used again
 }
 
 type keeperState uint8
@@ -166,28 +167,49 @@ func (e *engine) submitCarrier(run uint64) {
 			prio = max(prio, it.prio)
 		}
 	}
-	over := e.crew.run != run
-	e.unlock()
-	if over {
+	if e.crew.run != run {
+		e.unlock()
 		return // nothing was left to carry
 	}
-	c := &carrier{e: e, run: run}
-	opts := []antflow.TaskOption{forTheRun, antflow.Priority(prio)}
-	f := e.ex.Go(ctx, c.carry, opts[:1+min(prio, 1)]...)
-	f.OnDone(func(f *antflow.Future[struct{}]) {
-		if c.began {
-			// The stages' panics are the items'. Any other is a bug of this
-			// package, and the lock may be held.
-			if p, ok := f.Err().(*antflow.PanicError); ok {
-				panic(fmt.Sprintf("%+v", p))
-			}
-			return
-		}
-		e.mu.Lock()
-		if e.crew.run == run {
-			e.crew.pending--
-			e.refusedLocked(f.Err())
-		}
-		e.unlock()
-	})
+	c := e.carrierLocked()
+	c.run = run
+	e.unlock()
+	if prio > 0 {
+		e.ex.Go(ctx, c.fn, forTheRun, antflow.Priority(prio)).OnDone(c.done)
+	} else {
+		e.ex.Go(ctx, c.fn, forTheRun).OnDone(c.done)
+	}
+}
+
+// carrierLocked returns a carrier that has no task.
+func (e *engine) carrierLocked() *carrier {
+	n := len(e.crew.spare)
+	if n == 0 {
+		c := &carrier{e: e, more: 1}
+		c.fn, c.done = c.carry, c.settled
+		return c
+	}
+	c := e.crew.spare[n-1]
+	e.crew.spare = e.crew.spare[:n-1]
+	return c
+}
+
+// settled is called when the carrier's task is.
+func (c *carrier) settled(f *antflow.Future[struct{}]) {
+	if p, ok := f.Err().(*antflow.PanicError); ok && c.began {
+		// The stages' panics are the items'. Any other is a bug of this
+		// package, and the lock may be held.
+		panic(fmt.Sprintf("%+v", p))
+	}
+	e := c.e
+	e.mu.Lock()
+	if !c.began && e.crew.run == c.run {
+		e.crew.pending--
+		e.refusedLocked(f.Err())
+	}
+	c.reset()
+	if len(e.crew.spare) < mostSpare {
+		e.crew.spare = append(e.crew.spare, c)
+	}
+	e.unlock()
 }

@@ -46,6 +46,7 @@ type engine struct {
 	stalled  []*stall  // calls and items that wait to emit
 	unsent   []*item   // to be submitted as tasks by send
 	sending  bool
+	prios    bool    // not all items are of priority 0
 	spare    [][]any // cells to be used again, by the type of their value
 	blank    *item   // likewise items, linked by next
 	out      list    // results for the consumer

@@ -291,6 +291,54 @@ func ExampleItem() {
 	// item 2 [2] <nil>
 }
 
+func ExampleCall() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	// A server that knows the key does what it is asked for once, however often
+	// it is asked.
+	pay := pipeline.Stage("pay", func(ctx context.Context, order int) (string, error) {
+		call, _ := pipeline.CallFrom(ctx)
+		if call.Attempt < 3 {
+			return "", errors.New("no answer")
+		}
+		return fmt.Sprint("idempotency key ", call.Stage, "-", order, ", attempt ", call.Attempt), nil
+	}, antflow.Retries(5), antflow.RetryDelay(time.Millisecond))
+	for text, err := range pay.Run(ctx, e, slices.Values([]int{2871})) {
+		fmt.Println(text, err)
+	}
+	// Output: idempotency key pay-2871, attempt 3 <nil>
+}
+
+func ExampleCallFrom() {
+	ctx := context.Background()
+	e := antflow.New(2)
+	defer e.Close()
+
+	// One logger for all stages.
+	logf := func(ctx context.Context, text string) {
+		if call, ok := pipeline.CallFrom(ctx); ok {
+			text = fmt.Sprint(call.Stage, ", ", call.Item, ", attempt ", call.Attempt, ": ", text)
+		}
+		fmt.Println(text)
+	}
+	fetch := pipeline.Stage("fetch", func(ctx context.Context, url string) (string, error) {
+		logf(ctx, "connecting")
+		if call, _ := pipeline.CallFrom(ctx); call.Attempt == 1 {
+			return "", errors.New("connection refused")
+		}
+		return url, nil
+	}, antflow.Retries(1), antflow.RetryDelay(0))
+	for range fetch.Run(ctx, e, slices.Values([]string{"/a"})) {
+	}
+	logf(ctx, "the end")
+	// Output:
+	// fetch, item 0, attempt 1: connecting
+	// fetch, item 0, attempt 2: connecting
+	// the end
+}
+
 func ExampleItemFrom() {
 	ctx := context.Background()
 	e := antflow.New(2)

@@ -34,6 +34,13 @@ func (g *gather) arriveLocked(it *item) arrival {
 		g.blocked.push(it)
 		return arrivedNot
 	}
+	g.takeLocked(it)
+	g.e.reuseLocked(it)
+	return arrivedIn
+}
+
+// takeLocked makes an item part of the batch, and takes it out of the run.
+func (g *gather) takeLocked(it *item) {
 	e := g.e
 	g.batch.add(it.val)
 	e.clearLocked(it)
@@ -56,7 +63,6 @@ func (g *gather) arriveLocked(it *item) arrival {
 		})
 	}
 	e.removeLocked(it) // this may bring others in, so it comes last
-	return arrivedIn
 }
 
 // emitLocked makes an item of what was gathered.
@@ -105,7 +111,7 @@ func (g *gather) clearedLocked() {
 	}
 	for g.blocked.n > 0 && g.open() {
 		it := g.blocked.pop()
-		g.arriveLocked(it)
+		g.takeLocked(it)
 		g.e.admittedLocked(it)
 	}
 	if g.e.ordered && g.open() {

@@ -115,7 +115,8 @@ func (e *engine) itemLocked() *item {
 }
 
 // reuseLocked keeps an item that has left for another one, unless somebody may
-// have it still: a task of the executor, or who waits for it.
+// have it still: a task of the executor, or who waits for it. The caller is done
+// with it.
 func (e *engine) reuseLocked(it *item) {
 	if it.x == nil {
 		*it = item{e: e, held: -1, phase: phaseGone, next: e.blank}
@@ -149,6 +150,9 @@ func (it *item) failure() error {
 func (it *item) leftLocked() {
 	if it.e.exact {
 		x := it.more()
+		if x.past == nil {
+			x.past = make([]visit, 0, len(it.e.pools))
+		}
 		x.past = append(x.past, it.visit)
 	}
 }

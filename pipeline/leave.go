@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"time"
+
+	"github.com/antflow/antflow"
 )
 
 // calledLocked moves an item on whose call by a carrier is over.
@@ -11,6 +13,9 @@ func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 	if o.ended && e.failure == nil {
 		// The call has seen the end before the keeper has.
 		e.endedLocked(it.call.task)
+	}
+	if o.refused {
+		e.refusedLocked(antflow.ErrShutdown)
 	}
 	if it.timed && now != 0 {
 		it.visit.worked = max(it.visit.worked, 0) + now - it.since
@@ -85,6 +90,7 @@ func (e *engine) leaveLocked(it *item, p *pool, o *outcome, now int64) arrival {
 	switch p.def.kind {
 	case stageExpand:
 		e.goneLocked(it)
+		e.reuseLocked(it)
 		return arrivedIn
 	case stageFold:
 		e.foldedLocked(it)
@@ -119,6 +125,7 @@ func (e *engine) foldedLocked(it *item) {
 		g.folded.members = append(g.folded.members, member{it.id, it.lineage})
 	}
 	e.removeLocked(it)
+	e.reuseLocked(it)
 }
 
 // lostLocked moves an item on whose stage failed, was canceled, or skipped it.
@@ -133,6 +140,7 @@ func (e *engine) lostLocked(it *item, p *pool, o *outcome) arrival {
 		p.figures.skipped++
 		e.eventLocked(it, EventSkipped, nil)
 		e.goneLocked(it)
+		e.reuseLocked(it)
 		return arrivedIn
 	}
 	p.figures.failed++

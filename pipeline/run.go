@@ -56,6 +56,7 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 func (e *engine) inputLocked(at, prio int, l *lineage) *item {
 	it := e.itemLocked()
 	it.id, it.prio, it.lineage, it.made = e.nextID, prio, l, -1
+	e.prios = e.prios || prio != 0
 	e.nextID++
 	it.val = e.cellLocked(at)
 	it.site = int32(at)

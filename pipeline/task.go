@@ -197,8 +197,9 @@ func (t *stageTask) settled(f *antflow.Future[struct{}]) {
 	}
 	if f.State() == antflow.StateCanceled {
 		c := it.canceledBy()
-		if c == nil {
+		if c == nil { // by a shutdown, or the end of the run
 			c = &cancelError{err: context.Canceled, cause: err}
+			defer e.refusedLocked(err)
 		}
 		p.figures.canceled++
 		p.sentLocked()
