@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"regexp"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/pipeline"
 )
 
 var _ = readmeProgram
@@ -145,6 +147,38 @@ func Example_readmeNesting() {
 	f := antflow.Submit(ctx, e, func(ctx context.Context) (int, error) { return size(ctx, e, tree) })
 	fmt.Println(f.Result(ctx))
 	// Output: 15 <nil>
+}
+
+func Example_readmePipeline() {
+	ctx := context.Background()
+	e := antflow.New(16)
+	defer e.Close()
+	fetchPage := func(_ context.Context, url string) (string, error) { return "page " + url, nil }
+	parsePage := func(_ context.Context, page string) ([]string, error) {
+		if page == "page /b" {
+			return nil, io.ErrUnexpectedEOF
+		}
+		return strings.Fields(page), nil
+	}
+	savePage := func(_ context.Context, words []string) (string, error) { return "saved " + words[1], nil }
+	urls := slices.Values([]string{"/a", "/b", "/c"})
+
+	fetch := pipeline.Stage("fetch", fetchPage, pipeline.Workers(10), antflow.Retries(3))
+	parse := pipeline.Stage("parse", parsePage, pipeline.Workers(4))
+	save := pipeline.Stage("save", savePage, pipeline.Workers(2))
+	p := pipeline.Then(pipeline.Then(fetch, parse), save) // a Pipeline[URL, ID]
+
+	for id, err := range p.Run(ctx, e, urls) {
+		if err != nil {
+			fmt.Println(err) // antflow: stage "parse": item 7: unexpected EOF
+			continue
+		}
+		fmt.Println(id)
+	}
+	// Output:
+	// saved /a
+	// antflow: stage "parse": item 1: unexpected EOF
+	// saved /c
 }
 
 // TestReadme holds the README to this file: each of its snippets is in it, and

@@ -10,7 +10,8 @@ import (
 // an executor, of options and of a context to pass them on rightly.
 
 // TaskSettings is what task options say, for those who pass options on and
-// have to know some of it. See [SettingsOf].
+// have to know some of it. See [SettingsOf]. The fields are there to be read:
+// [TaskSettings.Again] goes by the options.
 type TaskSettings struct {
 	Name         string        // as [TaskName]
 	Priority     int           // as [Priority]
@@ -44,8 +45,10 @@ func SettingsOf(opts ...TaskOption) TaskSettings {
 // called attempts times and has failed with err: whether it would be called
 // again, and after which delay. crashed tells that err is a panic or a Goexit of
 // the task, which are only retried if [RetryIf] says so. It calls what was given
-// to [RetryIf] and [RetryBackoff], and passes on their panics.
+// to [RetryIf] and [RetryBackoff], and passes on their panics. attempts below 1
+// and a nil err panic.
 func (s TaskSettings) Again(attempts int, err error, crashed bool) (delay time.Duration, again bool) {
+	must(attempts >= 1, "TaskSettings.Again(%d): the attempts must be at least 1", attempts)
 	must(err != nil, "TaskSettings.Again: the error must not be nil")
 	again, delay = s.spec.again(attempts, err, crashed)
 	return delay, again

@@ -30,7 +30,7 @@ type adaptive struct {
 // Calls that began before the workers became fewer don't make them fewer again.
 // An error is one of overload if it was marked by [antflow.RetryAfter], or if it
 // is a timeout, as [context.DeadlineExceeded] is; [OverloadIf] replaces that.
-// It takes the place of [Workers]. min below 1 and max below min panic.
+// It takes the place of [Workers], and [Pipeline.Workers] counts max. min below 1 and max below min panic.
 func Adaptive(min, max int) StageOption {
 	must(min >= 1, "Adaptive(%d, %d): the least number of workers must be at least 1", min, max)
 	must(max >= min, "Adaptive(%d, %d): the most workers must not be fewer than the least", min, max)

@@ -174,9 +174,14 @@ func (c *carrier) step() bool {
 	if d := p.settings.Timeout; d > 0 {
 		call.limit(d)
 	}
-	c.calling = true
-	o := e.call(it, s, out, call, int(call.attempt))
-	c.calling = false
+	var o outcome
+	if err := call.fedErr(); err != nil {
+		o.err, o.late = err, true
+	} else {
+		c.calling = true
+		o = e.call(it, s, out, call, int(call.attempt))
+		c.calling = false
+	}
 	o.ended = o.err != nil && c.task.task.Err() != nil
 	o.refused = !e.ex.Accepts(c.task.task)
 	call.end()
@@ -263,6 +268,7 @@ type outcome struct {
 	panicked bool // it is a panic
 	overload bool // it says so, for a stage with adaptive workers
 	refused  bool // the executor takes no more tasks, not even those that a task of its own submits
+	late     bool // there was no call: err is of the context that the item was fed with
 	ended    bool // err came when the context of the task had ended, which only ends with the run
 	route    bool // err is of a route behind the stage
 	again    bool // the stage's function is to be called again

@@ -108,6 +108,14 @@ func (c *callContext) Err() error {
 	return nil
 }
 
+// fedErr is the error of the context that the item was fed with.
+func (c *callContext) fedErr() error {
+	if l := c.lineage; l != nil && l.origin != nil && l.origin.ctx != nil {
+		return l.origin.ctx.Err()
+	}
+	return nil
+}
+
 // hasEnded reports whether the real context, made now, would be canceled.
 func (c *callContext) hasEnded() bool { return c.ended.Load() || c.task.Err() != nil }
 

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -63,47 +64,76 @@ func (e *engine) staffLocked() {
 
 var forTheRun = antflow.JoinOptions(antflow.WithoutDefaults(), antflow.TaskName("pipeline"))
 
-// keep submits the keeper. That may block, while the executor's queue is full.
+// keep submits the keeper. Whoever fed the first item has it accepted by that,
+// unless the executor's queue is full: then a goroutine waits for room in it,
+// since who feeds must not.
 func (e *engine) keep() {
-	began := false
-	f := e.ex.Go(e.ctx, func(ctx context.Context) error {
-		began = true
-		e.mu.Lock()
-		c := &e.crew
-		c.state, c.ctx, c.quit = keeperThere, ctx, make(chan struct{}, 1)
-		quit := c.quit
-		c.told = false
-		e.unlock()
-		antflow.Blocking(ctx, func() error {
-			e.tend(ctx, quit)
-			return nil
-		})
+	k := &keeper{e: e}
+	f := e.ex.Go(e.ctx, k.run, forTheRun, first, antflow.NonBlocking())
+	if errors.Is(f.Err(), antflow.ErrQueueFull) {
+		go func() { e.ex.Go(e.ctx, k.run, forTheRun, first).OnDone(k.settled) }()
+		return
+	}
+	f.OnDone(k.settled)
+}
+
+// first has the keeper start before other tasks: it only begins to wait.
+var first = antflow.Priority(math.MaxInt)
+
+// A keeper is the task that waits.
+type keeper struct {
+	e     *engine
+	began bool
+}
+
+func (k *keeper) run(ctx context.Context) error {
+	e := k.e
+	k.began = true
+	e.mu.Lock()
+	c := &e.crew
+	c.state, c.ctx, c.quit = keeperThere, ctx, make(chan struct{}, 1)
+	quit := c.quit
+	c.told = false
+	e.later.tasks = append(e.later.tasks, e.unsent...)
+	e.later.any = true
+	e.unsent = nil
+	e.unlock()
+	antflow.Blocking(ctx, func() error {
+		e.tend(ctx, quit)
 		return nil
-	}, forTheRun, antflow.Priority(math.MaxInt)) // it only begins to wait
-	f.OnDone(func(f *antflow.Future[struct{}]) {
-		if !began {
-			e.mu.Lock()
-			e.crew.state = keeperNone
-			e.refusedLocked(f.Err())
-			e.unlock()
-		}
 	})
+	return nil
 }
 
-// idleLocked reports whether the run needs no keeper. In a loop the next item is
-// taken to be on its way.
+func (k *keeper) settled(f *antflow.Future[struct{}]) {
+	if !k.began {
+		k.e.mu.Lock()
+		k.e.crew.state = keeperNone
+		k.e.refusedLocked(f.Err())
+		k.e.unlock()
+	}
+}
+
+// idleLocked reports whether the run needs no keeper: there is nothing to do, and
+// nothing was gathered that will go on when the executor is shut down. In a loop
+// the next item is taken to be on its way.
 func (e *engine) idleLocked() bool {
-	return e.live == e.out.n && (!e.loop || e.closed)
+	if e.live != e.out.n || e.loop && !e.closed {
+		return false
+	}
+	for _, g := range e.gathers {
+		if g.count > 0 {
+			return false
+		}
+	}
+	return true
 }
 
-// tend is what the keeper does: it waits until there are no items. Like the last
+// tend is what the keeper does: it waits until there are no items. When the
+// executor is shut down no input comes any more. Like the last
 // carrier it then yields a few times, in case the next one comes at once.
 func (e *engine) tend(ctx context.Context, quit chan struct{}) {
-	done := ctx.Done()
-	var closing <-chan struct{}
-	if e.loop { // the loop may be waiting for the shutdown
-		closing = e.ex.Closing()
-	}
+	done, closing := ctx.Done(), e.ex.Closing()
 	for {
 		select {
 		case <-quit:
@@ -148,13 +178,14 @@ func (e *engine) endedLocked(ctx context.Context) {
 	e.stopLocked(context.Cause(ctx), ctx.Err())
 }
 
-// refusedLocked ends the run because the executor does not do its work.
+// refusedLocked ends the run because the executor does not do its work, or no
+// more of it. What it has begun comes to an end.
 func (e *engine) refusedLocked(err error) {
 	if ctxErr := e.ctx.Err(); ctxErr != nil {
 		e.stopLocked(context.Cause(e.ctx), ctxErr)
 		return
 	}
-	e.stopLocked(err, context.Canceled)
+	e.haltLocked(err, context.Canceled)
 }
 
 // submitCarrier submits one of the carriers that staffLocked asked for.

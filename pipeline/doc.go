@@ -26,7 +26,10 @@
 // [Reduce] makes one of all. [Then] puts pipelines one behind the other, [Route]
 // beside each other, with each item in one of them, and [Tee] with each item in
 // all of them. A stage that occurs at several places is one stage, so that every
-// graph without a cycle can be built; a cycle panics.
+// graph without a cycle can be built; a cycle panics. Of four stages and more it
+// is best to name the halves. [Merge] makes one source of several, [Known] spares
+// items what was done before, [Step] and [Chain] put several functions into one
+// stage, and [Results] gives each result the history of its item.
 //
 // A stage has [Workers], which is how many items it works on at a time. They
 // are no goroutines: the work is done by tasks of the executor, which runs no
@@ -53,6 +56,12 @@
 // in the item's place, or as the error of its future. [Run.DeadLetters] has the
 // failed inputs to try them again, [Monitor.Failures] a summary. A stage's
 // function takes an item out without a failure by returning [ErrSkipped].
+//
+// # Looking in
+//
+// A [Monitor] tells where each item is, what each stage does, and which one holds
+// up the others; [OnEvent] tells of every step. [Monitor.Resize] changes the
+// workers of a stage while it runs; [Adaptive] ones change by themselves.
 //
 // # The end
 //

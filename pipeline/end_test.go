@@ -183,7 +183,6 @@ func TestTheContextEndsAtAnyTime(t *testing.T) {
 			checkWaitError(t, errs[0], context.DeadlineExceeded)
 			time.Sleep(time.Hour)
 
-			start = time.Now()
 			values, errs = results(p.Run(ctx, e, upTo(10)))
 			expect(t, name, values, []int(nil))
 			if len(errs) != 1 {

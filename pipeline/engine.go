@@ -44,12 +44,11 @@ type engine struct {
 	crew     crew
 	feeders  []*feeder // wait for room in the window, first come, first served
 	stalled  []*stall  // calls and items that wait to emit
-	unsent   []*item   // to be submitted as tasks by send
-	sending  bool
-	prios    bool    // not all items are of priority 0
-	spare    [][]any // cells to be used again, by the type of their value
-	blank    *item   // likewise items, linked by next
-	out      list    // results for the consumer
+	unsent   []*item   // to be submitted as tasks, once there is a keeper
+	prios    bool      // not all items are of priority 0
+	spare    [][]any   // cells to be used again, by the type of their value
+	blank    *item     // likewise items, linked by next
+	out      list      // results for the consumer
 	news     chan struct{}
 	waits    bool    // the consumer waits for news
 	starved  *feeder // the source waits for room
@@ -216,7 +215,7 @@ func (e *engine) unlock() {
 			close(e.done)
 		}
 		if l.keep {
-			go e.keep()
+			e.keep()
 		}
 		for range l.carry {
 			e.submitCarrier(l.run)

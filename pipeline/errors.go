@@ -38,7 +38,7 @@ type Item struct {
 	ID uint64
 
 	// Key is what [Key] makes of the input, or what it was fed with by
-	// [WithKey]; empty without these.
+	// [WithKey]; empty without these. A batch has that of the first item.
 	Key string
 
 	// Members are the IDs of the inputs in a batch; nil for other items.

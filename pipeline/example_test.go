@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/antflow/antflow"
@@ -82,61 +81,6 @@ func ExampleStageOption() {
 		fmt.Println(page, err, "after", calls, "calls")
 	}
 	// Output: page /a <nil> after 3 calls
-}
-
-func ExampleWorkers() {
-	ctx := context.Background()
-	e := antflow.New(8)
-	defer e.Close()
-
-	// The executor has eight workers, but the database takes three queries at
-	// a time.
-	var queries, excess atomic.Int64
-	query := pipeline.Stage("query", func(ctx context.Context, id int) (int, error) {
-		if queries.Add(1) > 3 {
-			excess.Add(1)
-		}
-		queries.Add(-1)
-		return id, nil
-	}, pipeline.Workers(3))
-	n := 0
-	for range query.Run(ctx, e, slices.Values(make([]int, 50))) {
-		n++
-	}
-	fmt.Println(n, "queries,", excess.Load(), "beyond the limit")
-	// Output: 50 queries, 0 beyond the limit
-}
-
-func ExampleBuffer() {
-	ctx := context.Background()
-	e := antflow.New(1)
-	defer e.Close()
-
-	var pulled atomic.Int64
-	numbers := func(yield func(int) bool) {
-		for n := range 100 {
-			pulled.Add(1)
-			if !yield(n) {
-				return
-			}
-		}
-	}
-	var m pipeline.Monitor
-	slow := pipeline.Stage("slow", func(ctx context.Context, n int) (int, error) {
-		if n == 0 {
-			for m.Snapshot().Stages[0].Waiting < 2 {
-				time.Sleep(time.Millisecond)
-			}
-			fmt.Println("one is worked on, two wait, and", pulled.Load(), "have been pulled")
-		}
-		return n, nil
-	}, pipeline.Workers(1), pipeline.Buffer(2))
-	for range slow.Run(ctx, e, numbers, pipeline.WithMonitor(&m)) {
-	}
-	fmt.Println(pulled.Load(), "in the end")
-	// Output:
-	// one is worked on, two wait, and 3 have been pulled
-	// 100 in the end
 }
 
 func ExamplePipeline() {
@@ -250,18 +194,6 @@ func ExamplePipeline_Start() {
 	// <nil>
 }
 
-func ExamplePipeline_Workers() {
-	nop := func(_ context.Context, n int) (int, error) { return n, nil }
-	p := pipeline.Then(
-		pipeline.Stage("fetch", nop, pipeline.Workers(10)),
-		pipeline.Stage("save", nop, pipeline.Workers(2)))
-
-	e := antflow.New(p.Workers()) // so no stage has to wait for another one's worker
-	defer e.Close()
-	fmt.Println(e.MaxWorkers())
-	// Output: 12
-}
-
 func ExamplePipeline_Stages() {
 	nop := func(_ context.Context, n int) (int, error) { return n, nil }
 	even := func(n int) bool { return n%2 == 0 }
@@ -272,27 +204,6 @@ func ExamplePipeline_Stages() {
 			pipeline.Otherwise(pipeline.Stage("triple", nop))))
 	fmt.Println(p.Stages())
 	// Output: [fetch halve triple]
-}
-
-func ExampleWindow() {
-	ctx := context.Background()
-	e := antflow.New(8)
-	defer e.Close()
-
-	var pulled atomic.Int64
-	numbers := func(yield func(int) bool) {
-		for n := 0; n < 100 && yield(n); n++ {
-			pulled.Add(1) // it is asked for another one
-		}
-	}
-	work := pipeline.Stage("work", func(_ context.Context, n int) (int, error) { return n, nil }, pipeline.Workers(8))
-	excess := false
-	for n := range work.Run(ctx, e, numbers, pipeline.Window(3)) {
-		// All before n have been yielded, so those from n on are in the run.
-		excess = excess || pulled.Load()-int64(n) > 3
-	}
-	fmt.Println("more than three in the run:", excess)
-	// Output: more than three in the run: false
 }
 
 func ExampleRunOption() {

@@ -170,7 +170,9 @@ func DeadLetterLimit(n int) RunOption {
 
 // DeadLetters returns an iterator over the failed items, the oldest first. It
 // takes them: each is yielded once, by whichever loop comes first. It blocks
-// for the next one until the run is over or ctx ends, and then returns. At most
+// for the next one until the run is over or ctx ends, and then returns; so it is
+// for a goroutine of its own, or for the time after [Run.Close], and to feed them
+// once more takes another run then. At most
 // [DeadLetterLimit] are kept for it; [Run.Dropped] tells whether more were
 // there. Called with a task's context it lends the task's slot while it blocks.
 //

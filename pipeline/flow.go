@@ -542,14 +542,21 @@ func (e *engine) goneLocked(it *item) {
 	e.removeLocked(it)
 }
 
-// stopLocked ends the run before its time, for the cause.
+// stopLocked ends the run before its time, for the cause, and the contexts of
+// the calls with it.
 func (e *engine) stopLocked(cause error, ctxErr error) {
+	if e.haltLocked(cause, ctxErr) {
+		e.later.cause, e.later.any = cause, true
+	}
+}
+
+// haltLocked ends the run before its time but for the calls.
+func (e *engine) haltLocked(cause error, ctxErr error) bool {
 	if e.failure != nil || e.over {
-		return
+		return false
 	}
 	e.failure = cause
 	e.closeLocked()
-	e.later.cause, e.later.any = cause, true
 	c := &cancelError{err: ctxErr, cause: cause}
 	items := make([]*item, 0, e.live)
 	for it := e.head; it != nil; it = it.next {
@@ -570,4 +577,5 @@ func (e *engine) stopLocked(cause error, ctxErr error) {
 	}
 	e.wakeStalledLocked()
 	e.tellLocked()
+	return true
 }

@@ -9,12 +9,12 @@ type gather struct {
 	site  int
 	order int // its point
 	def   *batchDef
+	count int // items that were taken in, and have not gone on
 
 	fold fold // of a reduction; only its one worker and a flush touch it
 	done bool // its result has gone on
 
 	batch   batch
-	count   int
 	members []member
 	folded  *lineage // of a reduction: who was fed of what it has taken
 	prio    int

@@ -17,6 +17,9 @@ func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 	if o.refused {
 		e.refusedLocked(antflow.ErrShutdown)
 	}
+	if o.late {
+		it.lateLocked(o.err)
+	}
 	if it.timed && now != 0 {
 		it.visit.worked = max(it.visit.worked, 0) + now - it.since
 		p.adapt.calledLocked(p, now, now-it.since, o)
@@ -36,6 +39,15 @@ func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 	a := e.leaveLocked(it, p, o, now)
 	p.serveLocked()
 	return a
+}
+
+// lateLocked notes that the context that an item was fed with had ended before
+// the call, though whoever watches it has not said so yet.
+func (it *item) lateLocked(err error) {
+	it.visit.attempts--
+	if x := it.more(); x.canceled == nil {
+		x.canceled = &cancelError{err: err, cause: context.Cause(it.origin.ctx)}
+	}
 }
 
 // delayLocked lets an item wait for its next attempt, without a worker.
@@ -124,6 +136,7 @@ func (e *engine) foldedLocked(it *item) {
 		}
 		g.folded.members = append(g.folded.members, member{it.id, it.lineage})
 	}
+	e.gathers[e.plan.sites[it.site].gather].count++
 	e.removeLocked(it)
 	e.reuseLocked(it)
 }

@@ -38,8 +38,7 @@ type graph struct {
 type builder struct {
 	rnd    *rand.Rand
 	names  int
-	shared []graph // stages that occur at several places
-	gather bool    // batches are allowed
+	gather bool // batches are allowed
 	t      *testing.T
 }
 

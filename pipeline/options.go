@@ -38,7 +38,8 @@ func Window(n int) RunOption {
 // failure.
 func FailFast() RunOption { return runOption(func(s *settings) { s.failFast = true }) }
 
-// Key names the inputs: the key goes with the item, into errors and status. fn
+// Key names the inputs: the key goes with the item and what is made of it, into
+// errors and status. fn
 // is called once for each input, by whoever brings it. A nil fn panics, and
 // running a pipeline of another type of inputs does.
 func Key[In any](fn func(In) string) RunOption {

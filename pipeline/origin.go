@@ -1,6 +1,10 @@
 package pipeline
 
-import "github.com/antflow/antflow"
+import (
+	"context"
+
+	"github.com/antflow/antflow"
+)
 
 // An origin is an input that was fed, and has a future. It settles when nothing
 // is left of the input: no item, and no place in a batch.
@@ -13,7 +17,8 @@ type origin struct {
 	errs     []error
 	canceled *cancelError
 	settled  bool
-	release  func() bool // ends the watch over the context that it was fed with
+	ctx      context.Context // that it was fed with and that can end it, or nil
+	release  func() bool     // ends the watch over the context that it was fed with
 }
 
 // each calls fn for every origin that l has.

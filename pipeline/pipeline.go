@@ -3,7 +3,6 @@ package pipeline
 import (
 	"fmt"
 
-	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/internal/errtext"
 )
 
@@ -77,8 +76,4 @@ func must(ok bool, format string, args ...any) {
 	if !ok {
 		panic(errtext.Prefix + "pipeline: " + fmt.Sprintf(format, args...))
 	}
-}
-
-func taskOptions(opts []antflow.TaskOption) antflow.TaskOption {
-	return antflow.JoinOptions(opts...)
 }

@@ -117,18 +117,22 @@ func settleWith[Out any](o *origin) {
 
 // Feed gives an input to the run and returns the future of its result. It
 // blocks while the run has no room for it: while [Window] inputs are in it, or
-// the first stage's [Buffer] is full. A Feed with the context of one of the
-// run's own items doesn't block, since that item could be what it waits for;
-// and it is taken after [Run.Close], too.
+// the first stage's [Buffer] is full; so whoever feeds all before reading the
+// first result has to have room for all.
 //
 // ctx governs the item: when it ends, the item is canceled wherever it is, and
-// the stages' functions get ctx's values. The future settles when the item has
+// the stages' functions get ctx's values. But a stage's function may feed the
+// run that it works for with its own context: then Feed doesn't block, since the
+// function's item could be what it waits for, it is taken after [Run.Close],
+// too, and the end of the call doesn't cancel it. The future settles when the item has
 // left the pipeline: with its result, with an [*ItemError] that names the stage
 // where it failed, with an error that Is [antflow.ErrCanceled], with
 // [ErrSkipped] when nothing came of it, or with [ErrClosed]. The members of a
 // batch share the result; when an item has become several ones, the result is
 // that of the first to finish, and an error has the errors of all. Its Cancel
-// cancels the item. A nil ctx and a nil option panic.
+// cancels the item. The future is that of a promise: it is pending until the
+// item has left, without an ID and attempts; see [Monitor.FindFuture] and
+// [ItemError]. A nil ctx and a nil option panic.
 func (r *Run[In, Out]) Feed(ctx context.Context, x In, opts ...FeedOption) *antflow.Future[Out] {
 	must(r != nil, "Feed: the run is nil")
 	must(ctx != nil, "Feed: the context must not be nil")
@@ -187,6 +191,9 @@ func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent con
 	if c, ok := ctx.Value(ownItemKey{e}).(*callContext); ok {
 		own = !c.ended.Load()
 	}
+	if done := ctx.Done(); done != nil && done != parent.Done() && !own {
+		o.ctx = ctx
+	}
 	var f *feeder
 	granted := false
 	refused := !own && !e.ex.Accepts(e.ctx)
@@ -236,7 +243,7 @@ func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent con
 		it.more().feeder = f
 	}
 	e.unlock()
-	if done := ctx.Done(); done != nil && done != parent.Done() {
+	if o.ctx != nil {
 		stop := context.AfterFunc(ctx, func() { e.cancelOrigin(o, canceledBy(ctx)) })
 		e.mu.Lock()
 		if o.settled {

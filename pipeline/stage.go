@@ -89,7 +89,7 @@ const defaultBuffer = 64 // at least
 // is there by [ItemFrom]. What fn waits for through it lends the executor's
 // worker to others, but not the stage's.
 //
-// The name is how failures, figures and [Run.Resize] call it; two stages of a
+// The name is how failures, figures and [Monitor.Resize] call it; two stages of a
 // pipeline must not have the same one. A stage that occurs in several branches
 // of a pipeline is one, with one set of workers. An empty name, a nil fn and a
 // nil option panic.

@@ -33,7 +33,7 @@ func WithMonitor(m *Monitor) RunOption {
 // A Snapshot is the state of a run; all figures are of the same instant.
 type Snapshot struct {
 	Elapsed time.Duration // since the start
-	Over    bool          // the run has ended
+	Over    bool          // everything has left the stages, and nothing more comes
 	Inputs  uint64        // pulled or fed so far
 	Results uint64        // that came out so far, failures among them
 	Items   int           // in the run now, the parts of one counted each
@@ -65,8 +65,8 @@ type StageStats struct {
 }
 
 // Bottleneck returns the name of the stage that holds up the others: the one
-// farthest downstream whose workers are all at work while items wait for them.
-// It is empty when there is none.
+// farthest downstream whose workers are all at work at this instant while items
+// wait for them. It is empty when there is none.
 func (s Snapshot) Bottleneck() string {
 	for _, st := range slices.Backward(s.Stages) {
 		if st.Running >= st.Workers && st.Waiting+st.Incoming > 0 {

@@ -24,61 +24,40 @@ func (p *pool) taskOptions() antflow.TaskOption {
 	return antflow.JoinOptions(append(opts, antflow.WithSemaphore(&places{p, p.settings.Semaphore}))...)
 }
 
-// submitTask submits the task that calls the function of an item's stage.
+// submitTask submits the task that calls the function of an item's stage. As
+// long as there is no keeper that is done from outside, so that the task's place
+// in the executor's queue and its timeout count from now. If it is refused, it
+// waits for the keeper.
 func (e *engine) submitTask(it *item) {
 	e.mu.Lock()
 	if it.phase != phaseWaiting { // it was canceled
 		e.unlock()
 		return
 	}
-	ctx := e.crew.ctx
-	if ctx == nil {
-		// There is no keeper yet, so it is submitted from outside. That may
-		// block, which who fed it must not.
-		e.unsent = append(e.unsent, it)
-		if !e.sending {
-			e.sending = true
-			go e.send()
-		}
-		e.unlock()
-		return
-	}
-	e.submitTaskUnlock(it, ctx)
-}
-
-// send submits the tasks that there was no keeper for.
-func (e *engine) send() {
-	for {
-		e.mu.Lock()
-		if len(e.unsent) == 0 {
-			e.sending = false
-			e.unlock()
-			return
-		}
-		it := e.unsent[0]
-		e.unsent = e.unsent[1:]
-		if it.phase != phaseWaiting {
-			e.unlock()
-			continue
-		}
-		ctx := e.crew.ctx
-		if ctx == nil {
-			ctx = e.ctx
-		}
-		e.submitTaskUnlock(it, ctx)
-	}
-}
-
-// submitTaskUnlock submits the task of an item that waits for it.
-func (e *engine) submitTaskUnlock(it *item, ctx context.Context) {
 	s := &e.plan.sites[it.site]
 	p := e.pools[s.pool]
 	t := &stageTask{e: e, it: it, s: s, p: p}
 	opts := []antflow.TaskOption{p.opts, antflow.Priority(p.settings.Priority + it.prio)}
+	ctx := e.crew.ctx
+	outside := ctx == nil
+	if outside {
+		ctx = e.ctx
+		opts = append(opts, antflow.NonBlocking())
+	}
 	e.unlock()
 
 	f := e.ex.Go(ctx, t.run, opts...)
 	e.mu.Lock()
+	if err := f.Err(); outside && (err == antflow.ErrQueueFull || err == antflow.ErrShutdown) && it.phase == phaseWaiting {
+		if e.crew.ctx == nil {
+			e.unsent = append(e.unsent, it)
+		} else { // it has come meanwhile
+			e.later.tasks = append(e.later.tasks, it)
+			e.later.any = true
+		}
+		e.unlock()
+		return
+	}
 	cancel := it.phase == phaseGone
 	if !cancel && !t.left {
 		it.x.task = f
@@ -123,6 +102,16 @@ func (t *stageTask) run(ctx context.Context) error {
 	e.beginLocked(it, call)
 	it.since = now
 	e.unlock()
+	if err := call.fedErr(); err != nil {
+		t.attempted(&outcome{err: err})
+		it.lateLocked(err)
+		p.delayed--
+		t.left = true
+		it.x.task = nil
+		t.leaveLocked(&outcome{err: err})
+		e.unlock()
+		return nil
+	}
 
 	returned := false
 	defer func() {
