@@ -25,9 +25,10 @@ type carrier struct {
 	out   any           // a blank cell for what the next stage gives, or nil
 	class int           // its type
 
-	calling bool // the stage's function has not returned
-	looking bool // it counts as that in the crew
-	tired   bool // its turn is over
+	o       outcome // of the last call
+	calling bool    // the stage's function has not returned
+	looking bool    // it counts as that in the crew
+	tired   bool    // its turn is over
 }
 
 // reset makes the carrier one that has done nothing.
@@ -174,12 +175,13 @@ func (c *carrier) step() bool {
 	if d := p.settings.Timeout; d > 0 {
 		call.limit(d)
 	}
-	var o outcome
+	o := &c.o
+	*o = outcome{}
 	if err := call.fedErr(); err != nil {
 		o.err, o.late = err, true
 	} else {
 		c.calling = true
-		o = e.call(it, s, out, call, int(call.attempt))
+		e.call(it, s, out, call, o)
 		c.calling = false
 	}
 	o.ended = o.err != nil && c.task.task.Err() != nil
@@ -205,13 +207,13 @@ func (c *carrier) step() bool {
 		if out != nil {
 			e.spareLocked(s.next, out)
 		}
-		a = e.calledLocked(it, &o, now)
-	case !o.refused && e.hopLocked(it, s, &o):
+		a = e.calledLocked(it, o, now)
+	case !o.refused && e.hopLocked(it, s, o):
 		c.out, c.class = in, s.class
 		return true
 	default:
 		e.keepLocked(s.class, in)
-		a = e.calledLocked(it, &o, now)
+		a = e.calledLocked(it, o, now)
 	}
 	if now-c.since > int64(turn) {
 		// The carriers of this run that have not begun don't count.
@@ -293,24 +295,22 @@ func (d *stageDef) judge(err error, o *outcome) {
 
 // call calls the function of a stage, and finds out where the item goes then. A
 // panic becomes an error; a Goexit passes through.
-func (e *engine) call(it *item, s *site, out any, ctx context.Context, attempt int) (o outcome) {
-	p := e.pools[s.pool]
+func (e *engine) call(it *item, s *site, out any, ctx *callContext, o *outcome) {
 	returned := false
 	defer func() {
 		if !returned {
 			if v := recover(); v != nil {
-				o = outcome{}
-				p.failed(panicError(v), true, attempt, &o)
+				*o = outcome{}
+				e.pools[s.pool].failed(panicError(v), true, int(ctx.attempt), o)
 			}
 		}
 	}()
 	if err := e.invoke(it, s, out, ctx); err != nil {
-		p.failed(err, false, attempt, &o)
+		e.pools[s.pool].failed(err, false, int(ctx.attempt), o)
 	} else {
-		e.follow(s, out, &o)
+		e.follow(s, out, o)
 	}
 	returned = true
-	return o
 }
 
 // failed makes the outcome of a carrier's call that failed, and finds out whether
