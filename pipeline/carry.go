@@ -153,7 +153,6 @@ func (c *carrier) step() bool {
 	call := &c.calls[0]
 	c.calls = c.calls[1:]
 	call.callTask, call.attempt = c.task, it.visit.attempts+1
-	e.beginLocked(it, call)
 	if it.timed {
 		now := e.now()
 		if c.since == 0 {
@@ -164,6 +163,7 @@ func (c *carrier) step() bool {
 		}
 		it.since = now
 	}
+	e.beginLocked(it, call)
 	out := c.out
 	if out == nil || c.class != s.outClass {
 		out = e.outCellLocked(s)

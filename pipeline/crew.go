@@ -44,7 +44,7 @@ func (e *engine) staffLocked() {
 	c := &e.crew
 	switch c.state {
 	case keeperNone:
-		if e.live > 0 && (e.ready > 0 || len(e.later.tasks) > 0) {
+		if e.live > e.out.n && (e.ready > 0 || len(e.later.tasks) > 0) || e.gatheredLocked() {
 			c.state = keeperComes
 			e.later.keep, e.later.any = true, true
 		}
@@ -121,12 +121,17 @@ func (e *engine) idleLocked() bool {
 	if e.live != e.out.n || e.loop && !e.closed {
 		return false
 	}
+	return !e.gatheredLocked()
+}
+
+// gatheredLocked reports whether there are items in batches and reductions.
+func (e *engine) gatheredLocked() bool {
 	for _, g := range e.gathers {
 		if g.count > 0 {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // tend is what the keeper does: it waits until there are no items. When the

@@ -49,6 +49,7 @@ type engine struct {
 	spare    [][]any   // cells to be used again, by the type of their value
 	blank    *item     // likewise items, linked by next
 	out      list      // results for the consumer
+	taken    []*item   // those of them that the consumer has, in its order
 	news     chan struct{}
 	waits    bool    // the consumer waits for news
 	starved  *feeder // the source waits for room
@@ -309,9 +310,26 @@ func (e *engine) tellLocked() {
 	}
 }
 
-// countLocked takes the results off the count that the consumer is done with.
+// countLocked takes the items out whose results the consumer is done with: the
+// first ones of those that it took.
 func (e *engine) countLocked() {
-	if n := e.yielded.Swap(0); n != 0 {
-		e.wentLocked(int(n))
+	n := e.yielded.Swap(0)
+	for _, it := range e.taken[:n] {
+		if it.phase != phaseOut {
+			continue // it was canceled
+		}
+		e.out.remove(it)
+		e.yields++
+		state := ItemDone
+		if it.failure() != nil {
+			state = ItemFailed
+		}
+		e.recordLocked(it, state)
+		made := it.made
+		e.unlinkLocked(it)
+		e.reuseLocked(it)
+		e.wentAsLocked(made)
 	}
+	clear(e.taken[:n])
+	e.taken = e.taken[n:]
 }

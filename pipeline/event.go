@@ -71,7 +71,11 @@ func (e *engine) eventLocked(it *item, kind EventKind, err error) {
 
 func (e *engine) noteLocked(it *item, kind EventKind, err error) {
 	ev := Event{Kind: kind, Time: e.epoch.Add(time.Duration(e.now())), Item: it.identity(), Err: err}
-	if s := &e.plan.sites[it.site]; s.kind == siteStage {
+	between := false
+	if f, ok := err.(*ItemError); ok && kind == EventFailed {
+		between = f.Stage == ""
+	}
+	if s := &e.plan.sites[it.site]; s.kind == siteStage && !between {
 		ev.Stage = s.def.name
 		v := &it.visit
 		ev.Attempt = int(v.attempts)

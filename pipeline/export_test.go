@@ -34,6 +34,7 @@ func (m *Monitor) CheckInvariants() (err error) {
 	e := m.e.Load()
 	e.mu.Lock()
 	defer e.unlock()
+	e.countLocked()
 	bad := func(format string, args ...any) {
 		if err == nil {
 			err = fmt.Errorf(format, args...)

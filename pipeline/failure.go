@@ -58,15 +58,30 @@ func (f *failures) add(err *ItemError, kind string) {
 	if len(g.Items) < mostItems {
 		g.Items = append(g.Items, err.Item)
 	}
-	if f.keep == 0 {
+}
+
+// letterLocked keeps the failure of an input that was fed.
+func (e *engine) letterLocked(o *origin) {
+	f := &e.failures
+	err, ok := o.errs[0].(*ItemError)
+	if !ok {
 		return
 	}
-	if len(f.letters) == f.keep {
+	if len(f.letters) >= f.keep {
+		f.dropped++
+		if f.keep == 0 {
+			return
+		}
 		f.letters[0] = nil
 		f.letters = f.letters[1:]
-		f.dropped++
 	}
-	f.letters = append(f.letters, err)
+	letter := *err
+	letter.Input = o.input
+	f.letters = append(f.letters, &letter)
+	if f.wake != nil {
+		e.later.closes, e.later.any = append(e.later.closes, f.wake), true
+		f.wake = nil
+	}
 }
 
 // kindOf names the kind of an error: the type of the innermost one. The types
@@ -160,7 +175,7 @@ func (m *Monitor) Failures() []FailureGroup {
 	return groups
 }
 
-// DeadLetterLimit is how many failed items a run keeps for
+// DeadLetterLimit is how many failed inputs a run keeps for
 // [Run.DeadLetters] until they are taken; the default is 1024. Beyond that the
 // oldest are dropped. 0 keeps none. A negative n panics.
 func DeadLetterLimit(n int) RunOption {
@@ -168,7 +183,9 @@ func DeadLetterLimit(n int) RunOption {
 	return runOption(func(s *settings) { s.letters = n })
 }
 
-// DeadLetters returns an iterator over the failed items, the oldest first. It
+// DeadLetters returns an iterator over the failed inputs, the oldest first; one
+// of which several parts failed is there once, with the first failure, and the
+// members of a batch that failed are there one by one. It
 // takes them: each is yielded once, by whichever loop comes first. It blocks
 // for the next one until the run is over or ctx ends, and then returns; so it is
 // for a goroutine of its own, or for the time after [Run.Close], and to feed them
@@ -195,7 +212,7 @@ func (r *Run[In, Out]) DeadLetters(ctx context.Context) iter.Seq2[In, *ItemError
 	}
 }
 
-// Dropped is how many failed items were dropped because nobody took them; see
+// Dropped is how many failed inputs were dropped because nobody took them; see
 // [DeadLetterLimit].
 func (r *Run[In, Out]) Dropped() uint64 {
 	must(r != nil, "Dropped: the run is nil")

@@ -111,11 +111,6 @@ func TestABlockedFeedEndsWithItsContext(t *testing.T) {
 		expect(t, "the next was fed at", time.Since(start), "1s")
 		expect(t, "Close", run.Close(), nil)
 		expect(t, "calls", r, "[0:[0s] 3:[1s]]")
-
-		idle := pipeline.Stage("a", r.taking(time.Second)).Start(t.Context(), e)
-		runCanceled(t, idle.Feed(ctx, 4), context.DeadlineExceeded, cause)
-		idle.Close()
-		expect(t, "calls", r, "[0:[0s] 3:[1s]]")
 	})
 }
 
@@ -144,21 +139,17 @@ func TestFeedIsFirstComeFirstServed(t *testing.T) {
 	})
 }
 
-func TestFeedLendsTheSlotOfATask(t *testing.T) {
+// Feed and Shutdown lend the slot of the task that calls them.
+func TestARunIsUsedByTheOneTask(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, e *antflow.Executor) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		run := pipeline.Stage("a", newRecord().taking(time.Second)).Start(t.Context(), e, pipeline.Window(1))
 		_, err := e.Go(ctx, func(ctx context.Context) error {
-			for i := range 3 {
-				if err := run.Feed(ctx, i).Err(); err != nil {
-					return err
-				}
-			}
-			return run.Shutdown(ctx)
+			return errors.Join(run.Feed(ctx, 1).Err(), run.Feed(ctx, 2).Err(), run.Shutdown(ctx))
 		}).Result(ctx)
 		expect(t, "the task", err, nil)
-		expect(t, "results", run.Snapshot().Results, 3)
+		expect(t, "results", run.Snapshot().Results, 2)
 		run.Stop()
 	})
 }
@@ -286,7 +277,7 @@ func TestItemsFeedTheirOwnRun(t *testing.T) {
 	var e *antflow.Executor
 	children := func(ctx context.Context, x int) {
 		for c := 2 * x; c < min(2*x+2, n); c++ {
-			run.Feed(context.WithoutCancel(ctx), c)
+			run.Feed(ctx, c)
 		}
 	}
 	feed := func(ctx context.Context, x int) (int, error) {
@@ -338,28 +329,27 @@ func TestItemsFeedTheirOwnRun(t *testing.T) {
 	}
 }
 
-// The context of a call ends with it, and what was fed with it is canceled,
-// wherever it is by then.
-func TestWhatIsFedWithACallsContextEndsWithTheCall(t *testing.T) {
-	for workers := range 2 {
-		inBubble(t, 2, func(t *testing.T, e *antflow.Executor) {
-			var run *pipeline.Run[int, int]
-			var child *antflow.Future[int]
-			run = pipeline.Stage("a", func(ctx context.Context, x int) (int, error) {
-				if x == 1 {
-					return x, pause(ctx, time.Hour)
-				}
-				child = run.Feed(ctx, 1)
-				time.Sleep(time.Second)
-				return x, nil
-			}, pipeline.Workers(1+workers)).Start(t.Context(), e)
-			expect(t, "parent", fmt.Sprint(run.Feed(t.Context(), 0).Result(t.Context())), "0 <nil>")
-			start := time.Now()
-			expect(t, "Close", run.Close(), nil)
-			expect(t, "Close took", time.Since(start), "0s")
-			runCanceled(t, child, context.Canceled)
-		})
-	}
+// The context of a call ends with it. It doesn't take along what the function
+// fed to its own run, but what it fed to another one.
+func TestWhatACallFedOutlivesIt(t *testing.T) {
+	inBubble(t, 2, func(t *testing.T, e *antflow.Executor) {
+		var h hanging
+		other := pipeline.Stage("a", h.call).Start(t.Context(), e)
+		var run *pipeline.Run[int, int]
+		var child, foreign *antflow.Future[int]
+		run = pipeline.Stage("a", func(ctx context.Context, x int) (int, error) {
+			if x == 0 {
+				child, foreign = run.Feed(ctx, 1), other.Feed(ctx, 1)
+			}
+			return x, pause(ctx, time.Second)
+		}).Start(t.Context(), e)
+		expect(t, "parent", fmt.Sprint(run.Feed(t.Context(), 0).Result(t.Context())), "0 <nil>")
+		expect(t, "Close", run.Close(), nil)
+		expect(t, "child", fmt.Sprint(child.Result(t.Context())), "1 <nil>")
+		runCanceled(t, foreign, context.Canceled)
+		other.Close()
+		expect(t, "the other run's calls", h.counts(), "[1 1 1]")
+	})
 }
 
 func TestErrClosed(t *testing.T) {

@@ -142,13 +142,14 @@ func (p *pool) serveLocked() {
 			e.signalLocked(c.granted)
 			continue
 		}
-		it := p.resumed.pop()
-		if it == nil && !p.tasks {
-			it = p.waiting.pop()
+		it, next := p.resumed.first(), p.waiting.first()
+		if it == nil || next != nil && next.prio > it.prio {
+			it = next
 		}
-		if it == nil {
+		if it == nil || p.tasks {
 			break
 		}
+		it.q.remove(it)
 		p.running++
 		it.phase = phaseReady
 		e.carryLocked(it, arrivedReady)
@@ -201,12 +202,12 @@ func (e *engine) failLocked(it *item, err error) arrival {
 // endLocked takes an item that has come to the end, with its result or with
 // its error.
 func (e *engine) endLocked(it *item) {
-	state := ItemDone
-	if it.failure() != nil {
-		state = ItemFailed
-	}
-	e.recordLocked(it, state)
 	if !e.loop {
+		state := ItemDone
+		if it.failure() != nil {
+			state = ItemFailed
+		}
+		e.recordLocked(it, state)
 		e.yields++
 		e.partLocked(it)
 		e.removeLocked(it)
@@ -518,8 +519,15 @@ func (e *engine) emitLocked(it *item) bool {
 // member of it again. It is not in the run yet.
 func (e *engine) partOfLocked(it *item, from *member, to int) *item {
 	part := e.itemLocked()
-	if it.x != nil && len(it.x.past) > 0 {
-		part.more().past = slices.Clone(it.x.past)
+	var past []visit
+	switch {
+	case from != nil:
+		past = from.past
+	case it.x != nil:
+		past = it.x.past
+	}
+	if len(past) > 0 {
+		part.more().past = slices.Clone(past)
 	}
 	part.id, part.prio, part.made, part.site = it.id, it.prio, it.site, int32(to)
 	part.val = e.cellLocked(to)

@@ -48,7 +48,7 @@ func (g *gather) takeLocked(it *item) {
 		g.prio = it.prio
 	}
 	g.count++
-	g.members = append(g.members, member{it.id, it.lineage})
+	g.members = append(g.members, it.asMember())
 	switch {
 	case g.count == g.def.size:
 		g.emitLocked()

@@ -72,7 +72,8 @@ type lineage struct {
 
 // A member is an item that became part of a batch.
 type member struct {
-	id uint64
+	id   uint64
+	past []visit // its history, where that is kept
 	*lineage
 }
 
@@ -93,6 +94,15 @@ type extra struct {
 
 	emitted, parts int  // of an emitting item
 	stalled        bool // which may not emit at the moment, and keeps no worker
+}
+
+// asMember is what is kept of an item that becomes part of a batch.
+func (it *item) asMember() member {
+	m := member{id: it.id, lineage: it.lineage}
+	if it.x != nil {
+		m.past = it.x.past
+	}
+	return m
 }
 
 // more returns the item's extra, which it makes the first time.

@@ -28,10 +28,8 @@ func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 	if !inOrder { // else no other one may come before its next attempt
 		p.running--
 	}
-	if o.err != nil && !o.route && p.settings.Retries > 0 {
-		e.eventLocked(it, EventAttemptFailed, o.err)
-	}
 	if o.again && it.canceledBy() == nil {
+		e.eventLocked(it, EventAttemptFailed, o.err)
 		e.delayLocked(it, p, o.delay)
 		p.serveLocked()
 		return arrivedIn
@@ -134,7 +132,7 @@ func (e *engine) foldedLocked(it *item) {
 		if g.folded == nil {
 			g.folded = new(lineage)
 		}
-		g.folded.members = append(g.folded.members, member{it.id, it.lineage})
+		g.folded.members = append(g.folded.members, it.asMember())
 	}
 	e.gathers[e.plan.sites[it.site].gather].count++
 	e.removeLocked(it)
@@ -169,10 +167,6 @@ func (e *engine) failedLocked(it *item, failure *ItemError, kind string) arrival
 	}
 	e.eventLocked(it, EventFailed, failure)
 	e.failures.add(failure, kind)
-	if w := e.failures.wake; w != nil {
-		e.failures.wake = nil
-		e.later.closes, e.later.any = append(e.later.closes, w), true
-	}
 	a := e.failLocked(it, failure)
 	if e.conf.failFast && e.failure == nil {
 		if e.loop {

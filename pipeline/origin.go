@@ -76,6 +76,9 @@ func (e *engine) settleLocked(o *origin) {
 		return
 	}
 	o.settled = true
+	if len(o.errs) > 0 {
+		e.letterLocked(o)
+	}
 	e.settling++
 	e.later.settles = append(e.later.settles, o)
 	e.later.any = true

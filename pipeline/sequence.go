@@ -58,10 +58,8 @@ func (p Pipeline[In, Out]) sequence(where string, ordered bool, ctx context.Cont
 				if !yield(r.value, r.err) {
 					return
 				}
-				*r = result[Out]{made: r.made}
-				if r.made < 0 {
-					e.yieldedOne()
-				}
+				*r = result[Out]{}
+				e.yieldedOne()
 			}
 			if results == nil {
 				break
@@ -189,7 +187,7 @@ func (e *engine) hasRoomLocked() bool {
 	return e.wantsLocked()
 }
 
-// yieldedOne counts an input as yielded. It counts first and then looks whether
+// yieldedOne counts a result as yielded. It counts first and then looks whether
 // somebody waits for that, who does it the other way round.
 func (e *engine) yieldedOne() {
 	e.yielded.Add(1)
@@ -215,7 +213,6 @@ func (e *engine) sourceEnded(ft *fault) bool {
 type result[Out any] struct {
 	value Out
 	err   error
-	made  int32
 }
 
 // A consumer is the loop over the results of a run.
@@ -223,6 +220,7 @@ type consumer[Out any] struct {
 	e       *engine
 	ctx     context.Context
 	buffer  [32]result[Out]
+	items   [32]*item // whose results these are
 	taken   int
 	ended   bool // with the failure of FailFast
 	asked   bool
@@ -234,33 +232,25 @@ type consumer[Out any] struct {
 func (c *consumer[Out]) take() []result[Out] {
 	e := c.e
 	e.mu.Lock()
-	for _, r := range c.buffer[:c.taken] {
-		if r.made >= 0 {
-			e.wentAsLocked(r.made)
-		}
-	}
 	e.countLocked()
-	c.taken = 0
+	e.taken, c.taken = c.items[:0], 0
 	for {
 		if c.ctx.Err() != nil || e.failure != nil && e.last == nil || c.ended {
 			e.unlock()
 			return nil
 		}
-		for c.taken < len(c.buffer) && e.out.n > 0 && !c.ended {
-			it := e.out.head
-			e.out.remove(it)
+		for it := e.out.head; it != nil && c.taken < len(c.buffer) && !c.ended; it = it.qnext {
 			r := &c.buffer[c.taken]
+			c.items[c.taken] = it
 			c.taken++
-			r.err, r.made = it.failure(), it.made
+			r.err = it.failure()
 			c.ended = it == e.last
 			if r.err == nil {
 				r.value = *it.val.(*Out)
 			}
-			e.yields++
-			e.unlinkLocked(it)
-			e.reuseLocked(it)
 		}
 		if c.taken > 0 {
+			e.taken = c.items[:c.taken]
 			e.unlock()
 			return c.buffer[:c.taken]
 		}

@@ -84,6 +84,7 @@ func (m *Monitor) Snapshot() Snapshot {
 	}
 	e.mu.Lock()
 	defer e.unlock()
+	e.countLocked()
 	now := e.now()
 	s := Snapshot{
 		Elapsed: time.Duration(now),
@@ -179,7 +180,7 @@ func (s ItemState) String() string {
 type ItemStatus struct {
 	Item     Item
 	State    ItemState
-	Stage    string        // where it is; empty: at none
+	Stage    string        // where it is, or where it left or failed; empty: at none
 	For      time.Duration // since it came to the stage, or the call began; 0: not measured
 	Priority int
 	Visits   []Visit // what it has been through, as far as that is kept; see [ItemError]
@@ -256,6 +257,7 @@ func (m *Monitor) items(want func(ItemStatus, *lineage) bool) []ItemStatus {
 	var found []ItemStatus
 	e.mu.Lock()
 	defer e.unlock()
+	e.countLocked()
 	now := e.now()
 	for it := e.head; it != nil; it = it.next {
 		if s := e.statusLocked(it, now); want(s, it.lineage) {
@@ -296,6 +298,7 @@ func (m *Monitor) Recent() []ItemStatus {
 	}
 	e.mu.Lock()
 	defer e.unlock()
+	e.countLocked()
 	n := len(e.recent)
 	if e.recents <= n {
 		return slices.Clone(e.recent[:e.recents])
@@ -315,6 +318,9 @@ func (e *engine) recordLocked(it *item, state ItemState) {
 	}
 	s := e.statusLocked(it, 0)
 	s.State, s.For = state, 0
+	if f, ok := it.failure().(*ItemError); ok {
+		s.Stage = f.Stage
+	}
 	e.recent[e.recents%n] = s
 	e.recents++
 }

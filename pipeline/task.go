@@ -149,7 +149,7 @@ func (t *stageTask) attempted(o *outcome) {
 	t.p.adapt.calledLocked(t.p, now, now-it.since, o)
 	it.visit.worked += now - it.since
 	it.since = now
-	if o.err != nil {
+	if o.err != nil && !o.skip && int(it.visit.attempts) <= t.p.settings.Retries && it.canceledBy() == nil {
 		e.eventLocked(it, EventAttemptFailed, o.err)
 	}
 	it.phase = phaseDelayed

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	good   = 130 // files that parse, in most trees: more than a batch and the window
+	good   = 130 // files that parse, in most trees: more than a batch
 	few    = 20  // in others
 	broken = 12  // that don't
 )

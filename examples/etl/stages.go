@@ -81,7 +81,7 @@ func (cfg config) read(ctx context.Context, f file) (source, error) {
 	if f.err != nil {
 		return source{}, antflow.Permanent(f.err)
 	}
-	if task, _ := antflow.TaskFrom(ctx); cfg.fails(f.path, task.Attempt) {
+	if call, _ := pipeline.CallFrom(ctx); cfg.fails(f.path, call.Attempt) {
 		return source{}, errFlaky
 	}
 	r, err := open(f.path)
