@@ -136,19 +136,18 @@ func (e *engine) cancelOrigin(o *origin, c *cancelError) {
 // A reduction can't give back what it has taken; the origin just doesn't wait
 // for its result.
 func (g *gather) withdrawLocked(o *origin) {
+	gone := false
 	for i := len(g.members) - 1; i >= 0; i-- {
 		if g.members[i].isOf(o) {
 			g.batch.remove(i)
 			g.members = append(g.members[:i], g.members[i+1:]...)
 			g.count--
+			gone = true
 			g.e.lessLocked(o)
 		}
 	}
-	if g.count == 0 && g.timer != nil {
-		g.run++
-		g.e.later.timers = append(g.e.later.timers, g.timer)
-		g.e.later.any = true
-		g.timer = nil
+	if gone {
+		g.timeLocked()
 	}
 	folded := false
 	g.folded.each(func(other *origin) { folded = folded || other == o })

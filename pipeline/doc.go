@@ -44,8 +44,8 @@
 // # Order
 //
 // [Pipeline.Run] keeps the order of the inputs wherever it can be seen: in its
-// results, in batches and in reductions. An item that has to wait for its turn
-// holds no worker. [Pipeline.RunUnordered] and the runs of [Pipeline.Start] take
+// results, in batches, in reductions, and in stages that are [InOrder]. An item
+// that has to wait for its turn holds no worker. [Pipeline.RunUnordered] and the runs of [Pipeline.Start] take
 // everything as it comes. Where stages compete for the executor, those
 // downstream come first, and items of a higher priority before these.
 //

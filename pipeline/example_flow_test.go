@@ -317,3 +317,26 @@ func ExampleKnown() {
 	// 17 <nil>
 	// 5 <nil>
 }
+
+// What was measured out of order is written in order.
+func ExampleInOrder() {
+	e := antflow.New(5)
+	defer e.Close()
+	measure := pipeline.Stage("measure", func(_ context.Context, line string) (int, error) { return len(line), nil }, pipeline.Workers(4))
+	var out strings.Builder
+	write := pipeline.Stage("write", func(_ context.Context, n int) (int, error) {
+		return fmt.Fprintln(&out, n)
+	}, pipeline.InOrder())
+	lines := slices.Values([]string{"one", "fourteen", "ten", "a"})
+	for _, err := range pipeline.Then(measure, write).Run(context.Background(), e, lines) {
+		if err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Print(out.String())
+	// Output:
+	// 3
+	// 8
+	// 3
+	// 1
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -14,10 +15,10 @@ import (
 // A FailureGroup is the failures of one kind at one stage.
 type FailureGroup struct {
 	Stage string
-	Kind  string // the type of the innermost error, or its text without numbers and names
+	Kind  string // the type of the innermost error, or its text without numbers and names, for humans
 	Count uint64
-	First *ItemError // the first of them
-	Items []Item     // the first 10
+	First *ItemError // the first of them, in time
+	Items []Item     // the first 10, in time
 }
 
 const (
@@ -109,7 +110,9 @@ func kindOf(err error) string {
 		return err.Error()
 	}
 	kind := fmt.Sprintf("%T", err)
-	if strings.HasPrefix(kind, "*errors.") || strings.HasPrefix(kind, "*fmt.") || strings.HasSuffix(kind, ".sentinel") {
+	switch t := reflect.TypeOf(err); {
+	case t.Kind() <= reflect.Float64, t.Kind() == reflect.String, // such as syscall.Errno
+		strings.HasPrefix(kind, "*errors."), strings.HasPrefix(kind, "*fmt."):
 		return pattern(err.Error())
 	}
 	return kind

@@ -168,6 +168,22 @@ func TestCancelingMembersOfABatch(t *testing.T) {
 	})
 }
 
+// The time of a batch is that of the first in it, not of one that has left.
+func TestTheTimeOfABatchIsOfTheFirstInIt(t *testing.T) {
+	for second, want := range map[int]string{4: "15s", 6: "17s"} {
+		inBubble(t, 2, func(t *testing.T, e *antflow.Executor) {
+			start := time.Now()
+			run := runBatches(seconds(10)).Start(t.Context(), e)
+			first := run.Feed(t.Context(), 1)
+			time.AfterFunc(seconds(5), func() { first.Cancel() })
+			runUntil(start, seconds(second))
+			expect(t, "result", fmt.Sprint(run.Feed(t.Context(), 2).Result(t.Context())), "2 <nil>")
+			expect(t, fmt.Sprint("fed after ", second, " seconds, done"), time.Since(start), want)
+			run.Close()
+		})
+	}
+}
+
 func TestEachItemGetsItsOwnOfABatch(t *testing.T) {
 	inBubble(t, 4, func(t *testing.T, e *antflow.Executor) {
 		p := join3(pipeline.Batch[int](3, 0),

@@ -19,7 +19,7 @@ type gather struct {
 	folded  *lineage // of a reduction: who was fed of what it has taken
 	prio    int
 	timer   *time.Timer
-	run     uint64 // counts the batches
+	run     uint64 // counts the timers
 	full    *item  // the last batch, as long as there is no room for it
 	blocked queue  // items that wait for that
 }
@@ -48,32 +48,51 @@ func (g *gather) takeLocked(it *item) {
 		g.prio = it.prio
 	}
 	g.count++
-	g.members = append(g.members, it.asMember())
+	m := it.asMember()
+	if g.def.every > 0 {
+		m.at = e.now()
+	}
+	g.members = append(g.members, m)
 	switch {
 	case g.count == g.def.size:
 		g.emitLocked()
-	case g.count == 1 && g.def.every > 0:
-		run := g.run // tells this batch from later ones
-		g.timer = time.AfterFunc(g.def.every, func() {
-			e.mu.Lock()
-			if g.run == run {
-				g.emitLocked()
-			}
-			e.unlock()
-		})
+	case g.count == 1:
+		g.timeLocked()
 	}
 	e.removeLocked(it) // this may bring others in, so it comes last
+}
+
+// timeLocked has the batch go on when the first item in it has waited for long
+// enough, if that counts.
+func (g *gather) timeLocked() {
+	g.untimeLocked()
+	if g.def.every == 0 || g.count == 0 {
+		return
+	}
+	run := g.run // tells this timer from others
+	g.timer = time.AfterFunc(g.def.every-time.Duration(g.e.now()-g.members[0].at), func() {
+		g.e.mu.Lock()
+		if g.run == run {
+			g.emitLocked()
+		}
+		g.e.unlock()
+	})
+}
+
+// untimeLocked ends the timer, if there is one.
+func (g *gather) untimeLocked() {
+	g.run++
+	if g.timer != nil {
+		g.e.later.timers = append(g.e.later.timers, g.timer)
+		g.e.later.any = true
+		g.timer = nil
+	}
 }
 
 // emitLocked makes an item of what was gathered.
 func (g *gather) emitLocked() {
 	e := g.e
-	g.run++
-	if t := g.timer; t != nil {
-		g.timer = nil
-		e.later.timers = append(e.later.timers, t)
-		e.later.any = true
-	}
+	g.untimeLocked()
 	s := &e.plan.sites[g.site]
 	it := e.itemLocked()
 	it.made, it.prio, it.site = int32(g.site), g.prio, int32(s.next)
@@ -135,12 +154,7 @@ func (g *gather) flushLocked() {
 
 // dropLocked cancels what was gathered.
 func (g *gather) dropLocked(c *cancelError) {
-	g.run++
-	if g.timer != nil {
-		g.e.later.timers = append(g.e.later.timers, g.timer)
-		g.e.later.any = true
-		g.timer = nil
-	}
+	g.untimeLocked()
 	for _, m := range g.members {
 		g.e.cancelOriginsLocked(m.lineage, c)
 	}

@@ -74,6 +74,7 @@ type lineage struct {
 type member struct {
 	id   uint64
 	past []visit // its history, where that is kept
+	at   int64   // when it came, where the batch goes by time
 	*lineage
 }
 
@@ -141,11 +142,21 @@ func (l *lineage) identity(id uint64) Item {
 	i := Item{ID: id}
 	if l != nil {
 		i.Key = l.key
-		for _, m := range l.members {
-			i.Members = append(i.Members, m.id)
-		}
+		i.Members = l.appendIDs(nil)
 	}
 	return i
+}
+
+// appendIDs adds the inputs that are in a batch, or in the batches in it.
+func (l *lineage) appendIDs(ids []uint64) []uint64 {
+	for _, m := range l.members {
+		if m.lineage != nil && m.members != nil {
+			ids = m.appendIDs(ids)
+		} else {
+			ids = append(ids, m.id)
+		}
+	}
+	return ids
 }
 
 // failure is the error of an item on its way to the end, or nil.

@@ -95,6 +95,9 @@ func (b *builder) stage() graph {
 	name := b.name()
 	opts, workers := b.stageOptions()
 	sleep := b.sleeper(workers)
+	if b.rnd.IntN(4) == 0 {
+		opts = append(opts, pipeline.InOrder())
+	}
 	flaky := b.rnd.IntN(3) == 0
 	if flaky {
 		opts = append(opts, antflow.Retries(50), antflow.RetryDelay(time.Millisecond))

@@ -266,3 +266,48 @@ func TestPriorityComesBeforeDownstream(t *testing.T) {
 		expect(t, "order", order, "[a0 a2 b2 a1 b1 b0]")
 	})
 }
+
+// In order a stage begins with the items as they came in, whatever was behind
+// whom in the stage before; with one worker a retry holds up those behind it.
+func TestStageInOrder(t *testing.T) {
+	for _, workers := range []int{1, 3} {
+		for _, opts := range [][]pipeline.StageOption{nil, options(antflow.WithSemaphore(antflow.NewSemaphore(10)))} {
+			inBubble(t, 20, func(t *testing.T, e *antflow.Executor) {
+				uneven := pipeline.Stage("uneven", func(ctx context.Context, x int) (int, error) {
+					return x, pause(ctx, time.Duration(x*7%5)*time.Millisecond)
+				}, pipeline.Workers(4))
+				var mu sync.Mutex
+				var begun []int
+				fails := map[int]bool{3: true, 4: true}
+				write := pipeline.Stage("write", func(ctx context.Context, x int) (int, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if c, _ := pipeline.CallFrom(ctx); c.Attempt == 1 && workers == 1 {
+						begun = append(begun, x)
+					}
+					if fails[x] {
+						delete(fails, x)
+						return 0, errFlaky
+					}
+					if workers == 1 {
+						begun = append(begun, -x)
+					}
+					return x, nil
+				}, append(opts, pipeline.InOrder(), pipeline.Workers(workers), antflow.Retries(1))...)
+				events := pipeline.OnEvent(func(ev pipeline.Event) {
+					if workers > 1 && ev.Stage == "write" && ev.Kind == pipeline.EventStarted && ev.Attempt == 1 {
+						begun = append(begun, int(ev.Item.ID))
+					}
+				})
+				values, _ := results(pipeline.Then(uneven, write).Run(t.Context(), e, upTo(10), events))
+				expect(t, "results", values, "[0 1 2 3 4 5 6 7 8 9]")
+				switch {
+				case workers == 1:
+					expect(t, "calls", begun, "[0 0 1 -1 2 -2 3 -3 4 -4 5 -5 6 -6 7 -7 8 -8 9 -9]")
+				case opts == nil: // tasks that begin at the same time say so as they get to it
+					expect(t, "begun", begun, "[0 1 2 3 4 5 6 7 8 9]")
+				}
+			})
+		}
+	}
+}

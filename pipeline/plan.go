@@ -210,10 +210,10 @@ func (p *plan) number() {
 		for _, next := range s.nexts() {
 			s.reach |= p.sites[next].reach
 		}
-		if s.gathers() {
+		if s.gathers() || s.kind == siteStage && s.def.inOrder {
 			s.point = len(p.points)
 			p.points = append(p.points, i)
-			must(s.point < 64, "more than 63 batches and reductions in one pipeline")
+			must(s.point < 64, "more than 63 batches, reductions and stages in order in one pipeline")
 			s.reach |= 1 << s.point
 		}
 	}

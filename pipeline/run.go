@@ -31,7 +31,7 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 		if q.tasks = needsTasks(&q.settings); q.tasks {
 			q.opts = q.taskOptions()
 		}
-		q.serial = e.ordered && d.kind == stageFold
+		q.serial = e.ordered && (d.kind == stageFold || d.inOrder && d.workers == 1 && d.adapt == nil)
 		if d.adapt != nil {
 			q.adapt = &adapting{adaptive: d.adapt}
 		}

@@ -16,6 +16,7 @@ type stageDef struct {
 	name     string
 	taskName string
 	kind     stageKind
+	inOrder  bool
 	workers  int
 	buffer   int // -1: the default
 	adapt    *adaptive
@@ -78,6 +79,13 @@ func Buffer(n int) StageOption {
 	must(n >= 0, "Buffer(%d): the number of items must not be negative", n)
 	return stageOption(func(d *stageDef) { d.buffer = n })
 }
+
+// InOrder lets a stage call its function for the items in the order of their
+// inputs, in an ordered run: with one worker one after the other, the retries of
+// one before the next, and with several so that they begin in order. It is for
+// a stage that writes what others have made. An item that waits for its turn
+// has no worker of the stage before; those are bounded by [Window].
+func InOrder() StageOption { return stageOption(func(d *stageDef) { d.inOrder = true }) }
 
 const defaultBuffer = 64 // at least
 

@@ -42,7 +42,7 @@ func stages(cfg config, out *output) pipeline.Pipeline[file, int] {
 	syntax := pipeline.Then(sources, pipeline.Stage("parse", parseFile, pipeline.Workers(cfg.workers)))
 	records := pipeline.Then(syntax, pipeline.Stage("measure", measure, pipeline.Workers(cfg.workers)))
 	batches := pipeline.Then(records, pipeline.Batch[record](batchSize, 0))
-	return pipeline.Then(batches, pipeline.Stage(write, out.write))
+	return pipeline.Then(batches, pipeline.Stage(write, out.write, pipeline.InOrder()))
 }
 
 // file is one input: a Go file, or what the walk failed at, which fails where
