@@ -7,10 +7,7 @@ import (
 )
 
 // adaptive is what [Adaptive] says.
-type adaptive struct {
-	min, max   int
-	overloaded func(error) bool
-}
+type adaptive struct{ min, max int }
 
 // Adaptive lets a stage find out by itself how many workers it should have,
 // between min and max: more while the time of a call holds, fewer when calls
@@ -30,30 +27,23 @@ type adaptive struct {
 // Calls that began before the workers became fewer don't make them fewer again.
 // An error is one of overload if it was marked by [antflow.RetryAfter], or if it
 // is a timeout, as [context.DeadlineExceeded] is; [OverloadIf] replaces that.
-// It takes the place of [Workers], and [Pipeline.Workers] counts max. min below 1 and max below min panic.
+// Fractions are rounded down. Of this option and [Workers] the later one counts;
+// [Pipeline.Workers] counts max. min below 1 and max below min panic.
 func Adaptive(min, max int) StageOption {
 	must(min >= 1, "Adaptive(%d, %d): the least number of workers must be at least 1", min, max)
 	must(max >= min, "Adaptive(%d, %d): the most workers must not be fewer than the least", min, max)
 	return stageOption(func(d *stageDef) {
-		a := d.adapting()
-		a.min, a.max = min, max
+		d.adapt = &adaptive{min: min, max: max}
 		d.workers = min
 	})
 }
 
 // OverloadIf says which errors mean that a service is overloaded, for a stage
-// with [Adaptive] workers. fn sees what each call returned; it is called one
-// call at a time, and must be quick. A nil fn panics.
+// with [Adaptive] workers. fn sees what each call returned, must be quick, and
+// safe for concurrent use. A nil fn panics, and a stage without such workers does.
 func OverloadIf(fn func(error) bool) StageOption {
 	must(fn != nil, "OverloadIf(nil): the function must not be nil")
-	return stageOption(func(d *stageDef) { d.adapting().overloaded = fn })
-}
-
-func (d *stageDef) adapting() *adaptive {
-	if d.adapt == nil {
-		d.adapt = &adaptive{overloaded: overloaded}
-	}
-	return d.adapt
+	return stageOption(func(d *stageDef) { d.overloaded = fn })
 }
 
 func overloaded(err error) bool {

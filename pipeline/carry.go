@@ -289,7 +289,7 @@ func (d *stageDef) judge(err error, o *outcome) {
 	o.err = err
 	o.skip = errors.Is(err, ErrSkipped)
 	_, o.panicked = err.(*antflow.PanicError)
-	o.overload = d.adapt != nil && d.adapt.overloaded(err)
+	o.overload = d.adapt != nil && d.overloaded(err)
 	o.kind = kindOf(err)
 }
 

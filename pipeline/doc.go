@@ -67,10 +67,12 @@
 //
 // Every item that was taken in leaves: with a result, an error, or a
 // cancellation that Is [antflow.ErrCanceled]. A drain is the end of the source,
-// or [Run.Close]; the loop that is left, the end of the context, [Run.Stop] and
-// a shutdown of the executor with a cancellation end a run at once, and
-// functions that are being called are told by their context. A plain shutdown
-// of the executor waits for what is in the run, and ends the pulling of inputs.
+// or [Run.Close]. The loop that is left, the end of the context, [Run.Stop] and
+// a shutdown of the executor with [antflow.CancelRunning] end a run at once, and
+// functions that are being called are told by their context; with
+// [antflow.CancelQueued] these come to their end, and all else is canceled. A
+// plain shutdown of the executor waits for what is in the run, lets go on what was
+// gathered, and ends the pulling and the feeding.
 //
 // All waiting is done with package time and channels, so pipelines can be tested
 // with fake time in a bubble of testing/synctest.

@@ -66,9 +66,8 @@ func runFedGraph(t *testing.T, seed uint64) {
 						time.AfterFunc(time.Duration(n%5)*time.Millisecond, cancel)
 					case canceled[n]:
 						time.AfterFunc(time.Duration(n%5)*time.Millisecond, func() { futures[n].Cancel() })
-					default:
-						context.AfterFunc(t.Context(), cancel)
 					}
+					context.AfterFunc(t.Context(), cancel)
 				}
 			}))
 		}

@@ -143,7 +143,11 @@ func TestPrioritiesGoThrough(t *testing.T) {
 		return runNoted[string](&o, "first", 0, pipeline.Workers(8))
 	}
 	parts := pipeline.FlatMap("parts", func(_ context.Context, x string) iter.Seq2[string, error] {
-		return func(yield func(string, error) bool) { _ = yield(x, nil) && yield(x, nil) }
+		return func(yield func(string, error) bool) {
+			if yield(x, nil) {
+				yield(x, nil)
+			}
+		}
 	}, pipeline.Workers(8))
 	last := func() pipeline.Pipeline[string, string] { return runNoted[string](&o, "last", time.Second) }
 	const twice = "0a 2c 2c 2f 2f 1e 1e 0a 0b 0b 0g 0g -1d -1d -1h -1h"
@@ -257,7 +261,7 @@ func TestFeedAtChecksItsArguments(t *testing.T) {
 		} {
 			checkMessage(t, panicOf(fn), "FeedAt", text)
 		}
-		checkMessage(t, panicOf(func() { run.DeadLetters(nil) }), "DeadLetters", "nil", "context")
+		checkMessage(t, panicOf(func() { run.DeadLetters(nilContext) }), "DeadLetters", "nil", "context")
 	})
 }
 

@@ -127,7 +127,8 @@ func settleWith[Out any](o *origin) {
 // too, and the end of the call doesn't cancel it. The future settles when the item has
 // left the pipeline: with its result, with an [*ItemError] that names the stage
 // where it failed, with an error that Is [antflow.ErrCanceled], with
-// [ErrSkipped] when nothing came of it, or with [ErrClosed]. The members of a
+// [ErrSkipped] when nothing came of it, or with [ErrClosed] or
+// [antflow.ErrShutdown]. The members of a
 // batch share the result; when an item has become several ones, the result is
 // that of the first to finish, and an error has the errors of all. Its Cancel
 // cancels the item. The future is that of a promise: it is pending until the
@@ -213,6 +214,8 @@ func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent con
 	switch {
 	case e.failure != nil:
 		o.canceled = &cancelError{err: context.Canceled, cause: e.failure}
+	case e.refused && !own:
+		o.errs = append(o.errs, antflow.ErrShutdown)
 	case e.closed && !own, e.over:
 		o.errs = append(o.errs, ErrClosed)
 	case ctx.Err() != nil:

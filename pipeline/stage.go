@@ -13,14 +13,15 @@ import (
 // A stageDef is a stage: what pipelines that contain it have in common. Stages
 // are told apart by its address.
 type stageDef struct {
-	name     string
-	taskName string
-	kind     stageKind
-	inOrder  bool
-	workers  int
-	buffer   int // -1: the default
-	adapt    *adaptive
-	opts     []antflow.TaskOption
+	name       string
+	taskName   string
+	kind       stageKind
+	inOrder    bool
+	workers    int
+	buffer     int // -1: the default
+	adapt      *adaptive
+	overloaded func(error) bool // for that
+	opts       []antflow.TaskOption
 
 	call   func(ctx context.Context, in, out any) error                    // of a map
 	expand func(ctx context.Context, in, out any, emit func() error) error // calls emit with each value in out
@@ -67,7 +68,7 @@ func (stageOption) StageOption(option.Seal) {}
 // panics.
 func Workers(n int) StageOption {
 	must(n >= 1, "Workers(%d): the number of workers must be at least 1", n)
-	return stageOption(func(d *stageDef) { d.workers = n })
+	return stageOption(func(d *stageDef) { d.workers, d.adapt = n, nil })
 }
 
 // Buffer is how many items may wait for a stage beyond those that its idle
@@ -206,6 +207,10 @@ func newStage(maker, name string, kind stageKind, opts []StageOption) *stageDef 
 		default:
 			must(false, "%s(%q): nil StageOption at index %d", maker, name, i)
 		}
+	}
+	must(d.overloaded == nil || d.adapt != nil, "%s(%q): OverloadIf is for a stage with Adaptive workers", maker, name)
+	if d.overloaded == nil {
+		d.overloaded = overloaded
 	}
 	if d.taskName = antflow.SettingsOf(d.opts...).Name; d.taskName == "" {
 		d.taskName = name
