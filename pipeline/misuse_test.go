@@ -85,11 +85,13 @@ func TestMisusePanics(t *testing.T) {
 		"zero.Stages":       {func() { zero.Stages() }, []string{"zero", "pipeline"}},
 		"zero.Workers":      {func() { zero.Workers() }, []string{"zero", "pipeline"}},
 
-		"Workers(0)":        {func() { pipeline.Workers(0) }, []string{"Workers(0)"}},
-		"Buffer(-1)":        {func() { pipeline.Buffer(-1) }, []string{"Buffer(-1)"}},
-		"Adaptive(0, 1)":    {func() { pipeline.Adaptive(0, 1) }, []string{"Adaptive(0, 1)"}},
-		"Adaptive(3, 2)":    {func() { pipeline.Adaptive(3, 2) }, []string{"Adaptive(3, 2)"}},
-		"OverloadIf alone":  {func() { pipeline.Stage("a", same, pipeline.OverloadIf(func(error) bool { return true }), pipeline.Workers(2)) }, []string{"a", "OverloadIf", "Adaptive"}},
+		"Workers(0)":     {func() { pipeline.Workers(0) }, []string{"Workers(0)"}},
+		"Buffer(-1)":     {func() { pipeline.Buffer(-1) }, []string{"Buffer(-1)"}},
+		"Adaptive(0, 1)": {func() { pipeline.Adaptive(0, 1) }, []string{"Adaptive(0, 1)"}},
+		"Adaptive(3, 2)": {func() { pipeline.Adaptive(3, 2) }, []string{"Adaptive(3, 2)"}},
+		"OverloadIf alone": {func() {
+			pipeline.Stage("a", same, pipeline.OverloadIf(func(error) bool { return true }), pipeline.Workers(2))
+		}, []string{"a", "OverloadIf", "Adaptive"}},
 		"OverloadIf(nil)":   {func() { pipeline.OverloadIf(nil) }, []string{"OverloadIf(nil)"}},
 		"Window(0)":         {func() { pipeline.Window(0) }, []string{"Window(0)"}},
 		"History(-1)":       {func() { pipeline.History(-1) }, []string{"History(-1)"}},
