@@ -117,15 +117,31 @@ func (e *engine) cancelOrigin(o *origin, c *cancelError) {
 		for _, g := range e.gathers {
 			g.withdrawLocked(o)
 		}
-		// What is left of it is part of a batch that others are in, too.
+		// What is left of it is part of a batch that others are in, too. The
+		// batch is canceled with the last of them.
 		shared := false
-		for it := e.head; it != nil && !shared; it = it.next {
-			if !it.isOf(o) {
-				it.each(func(other *origin) { shared = shared || other == o })
+		items = items[:0]
+		for it := e.head; it != nil; it = it.next {
+			if it.isOf(o) {
+				continue
 			}
+			in, all := false, true
+			it.each(func(other *origin) {
+				in = in || other == o
+				all = all && other.canceled != nil
+			})
+			if in && all {
+				items = append(items, it)
+			}
+			shared = shared || in
 		}
 		if shared {
 			e.settleLocked(o)
+		}
+		for _, it := range items {
+			if it.phase != phaseGone {
+				e.cancelLocked(it, c)
+			}
 		}
 		e.wakeStalledLocked()
 	}

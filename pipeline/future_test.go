@@ -392,3 +392,25 @@ func TestFuturesOfAReduction(t *testing.T) {
 		expect(t, "results of an empty one", nothing.Snapshot().Results, 1)
 	})
 }
+
+// A batch in which nobody is left is canceled with the last one.
+func TestABatchIsCanceledWithTheLastInIt(t *testing.T) {
+	inBubble(t, 4, func(t *testing.T, e *antflow.Executor) {
+		start := time.Now()
+		ended := 0
+		run := pipeline.Then(pipeline.Batch[int](2, 0), pipeline.Stage("sum", func(ctx context.Context, xs []int) (int, error) {
+			err := pause(ctx, time.Hour)
+			ended++
+			return len(xs), err
+		})).Start(t.Context(), e)
+		futures := runFeed(t, run, 1, 2)
+		time.Sleep(time.Second)
+		futures[0].Cancel()
+		synctest.Wait()
+		expect(t, "after one", ended, 0)
+		futures[1].Cancel()
+		run.Close()
+		expect(t, "after both", []any{ended, time.Since(start)}, "[1 1s]")
+		expect(t, "results", runOutcomes(t, futures), "[canceled canceled]")
+	})
+}

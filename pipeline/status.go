@@ -213,7 +213,7 @@ func (e *engine) statusLocked(it *item, now int64) ItemStatus {
 }
 
 // Items returns the items that are in the run now, in the order of their
-// inputs, and then those in batches. An input that was made into parts is there
+// inputs, and then those in batches, and of what was fed those in reductions. An input that was made into parts is there
 // with each of them.
 func (m *Monitor) Items() []ItemStatus {
 	return m.items(func(ItemStatus, *lineage) bool { return true })
