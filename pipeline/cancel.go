@@ -2,6 +2,44 @@ package pipeline
 
 import "context"
 
+// stopLocked ends the run before its time, for the cause, and the contexts of
+// the calls with it.
+func (e *engine) stopLocked(cause error, ctxErr error) {
+	if e.haltLocked(cause, ctxErr) {
+		e.later.cause, e.later.any = cause, true
+	}
+}
+
+// haltLocked ends the run before its time but for the calls.
+func (e *engine) haltLocked(cause error, ctxErr error) bool {
+	if e.failure != nil || e.over {
+		return false
+	}
+	e.failure = cause
+	e.closeLocked()
+	c := &cancelError{err: ctxErr, cause: cause}
+	items := make([]*item, 0, e.live)
+	for it := e.head; it != nil; it = it.next {
+		// A loop that ends with a failure gets what was ready before it.
+		if e.last == nil || it != e.last && it.phase != phaseOut {
+			items = append(items, it)
+		}
+	}
+	if it := e.last; it != nil && it.phase == phaseHeld {
+		it.held = -1
+		e.outLocked(it)
+	}
+	for _, it := range items {
+		e.cancelLocked(it, c)
+	}
+	for _, g := range e.gathers {
+		g.dropLocked(c)
+	}
+	e.wakeStalledLocked()
+	e.tellLocked()
+	return true
+}
+
 // cancelLocked asks for the cancellation of an item. One that is not being
 // worked on leaves at once, or when its task has been canceled; the function
 // of another one is told by its context.

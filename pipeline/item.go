@@ -194,3 +194,40 @@ func (it *item) history() []Visit {
 	}
 	return visits
 }
+
+// cellLocked returns a blank cell for a value on its way to a site.
+func (e *engine) cellLocked(site int) any {
+	s := &e.plan.sites[site]
+	if spare := e.spare[s.class]; len(spare) > 0 {
+		c := spare[len(spare)-1]
+		e.spare[s.class] = spare[:len(spare)-1]
+		return c
+	}
+	return s.cells.make()
+}
+
+// mostSpare is how many cells of one type are kept.
+const mostSpare = 256
+
+// clearLocked clears the value of an item, if it has one, and keeps its cell
+// for others.
+func (e *engine) clearLocked(it *item) {
+	if it.val != nil {
+		e.spareLocked(int(it.site), it.val)
+		it.val = nil
+	}
+}
+
+// spareLocked clears a cell and keeps it.
+func (e *engine) spareLocked(site int, cell any) {
+	s := &e.plan.sites[site]
+	s.cells.clear(cell)
+	e.keepLocked(s.class, cell)
+}
+
+// keepLocked keeps a blank cell.
+func (e *engine) keepLocked(class int, cell any) {
+	if spare := e.spare[class]; len(spare) < mostSpare {
+		e.spare[class] = append(spare, cell)
+	}
+}

@@ -188,3 +188,10 @@ func (it *item) canceledBy() *cancelError {
 	}
 	return nil
 }
+
+// goneLocked takes an item out that came to nothing, or whose parts go on.
+func (e *engine) goneLocked(it *item) {
+	e.recordLocked(it, ItemGone)
+	e.partLocked(it)
+	e.removeLocked(it)
+}
