@@ -47,7 +47,7 @@ func ExampleTaskSettings_Again() {
 				return antflow.Unmarked(err)
 			}
 			fmt.Println("again after", delay)
-			time.Sleep(delay)
+			time.Sleep(delay) // by the real clock, as a program would
 		}
 	}
 	calls := 0

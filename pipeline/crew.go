@@ -14,7 +14,7 @@ import (
 // that is ready, calls the functions of one stage after the other for as long
 // as each has a worker to spare, and takes the next one; it ends when none is
 // ready, or after its turn. A stage whose calls need more of the executor than
-// its worker, such as a retry or a semaphore, has a task for each of them.
+// its workers, such as the permit of a semaphore, has a task for each of them.
 //
 // The keeper is a task that only waits, with its slot lent, while there are
 // items. The others are submitted under it: so a shutdown of the executor
@@ -134,9 +134,9 @@ func (e *engine) gatheredLocked() bool {
 	return false
 }
 
-// tend is what the keeper does: it waits until there are no items. When the
-// executor is shut down no input comes any more. Like the last
-// carrier it then yields a few times, in case the next one comes at once.
+// tend is what the keeper does: it waits until there are no items, and then, like
+// the last carrier, yields a few times in case the next one comes at once. When
+// the executor is shut down, it sees to it that no input comes any more.
 func (e *engine) tend(ctx context.Context, quit chan struct{}) {
 	done, closing := ctx.Done(), e.ex.Closing()
 	for {

@@ -110,7 +110,7 @@ type pool struct {
 	limit    int
 	buffer   int // -1: the default
 
-	resumed queue // for a worker, after a retry's delay; they come first
+	resumed queue // for a worker, after a retry's delay; among equals they come first
 	waiting queue // for a worker
 	ready   queue // have one, wait for a carrier
 	blocked queue // wait for room here
@@ -320,11 +320,7 @@ func (e *engine) countLocked() {
 		}
 		e.out.remove(it)
 		e.yields++
-		state := ItemDone
-		if it.failure() != nil {
-			state = ItemFailed
-		}
-		e.recordLocked(it, state)
+		e.recordLocked(it, it.outcome())
 		made := it.made
 		e.unlinkLocked(it)
 		e.reuseLocked(it)

@@ -168,7 +168,7 @@ func ExampleVisit() {
 	defer e.Close()
 
 	work := pipeline.Stage("work", func(_ context.Context, n int) (int, error) {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // by the real clock, for Worked to be more than nothing
 		return n, nil
 	})
 	for r := range pipeline.Results(work).Run(ctx, e, slices.Values([]int{1})) {

@@ -63,7 +63,7 @@ func ExamplePriorityBy() {
 	var m pipeline.Monitor
 	work := pipeline.Stage("work", func(_ context.Context, job string) (string, error) {
 		for job == "first" && m.Snapshot().Stages[0].Waiting < 3 {
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // by the real clock: an example has no other
 		}
 		return job, nil
 	}, pipeline.Buffer(10))

@@ -53,7 +53,7 @@ func ExampleBuffer() {
 	slow := pipeline.Stage("slow", func(ctx context.Context, n int) (int, error) {
 		if n == 0 {
 			for m.Snapshot().Stages[0].Waiting < 2 {
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // by the real clock: an example has no other
 			}
 			fmt.Println("one is worked on, two wait, and", pulled.Load(), "have been pulled")
 		}

@@ -126,7 +126,7 @@ func (e *engine) carryLocked(it *item, a arrival) {
 	}
 }
 
-// servedLocked gives what is free of the pool to those who wait: workers to
+// serveLocked gives what is free of the pool to those who wait: workers to
 // claims first, which are of items that had one before, and room to those who
 // are blocked.
 func (p *pool) serveLocked() {
@@ -201,11 +201,7 @@ func (e *engine) failLocked(it *item, err error) arrival {
 // its error.
 func (e *engine) endLocked(it *item) {
 	if !e.loop {
-		state := ItemDone
-		if it.failure() != nil {
-			state = ItemFailed
-		}
-		e.recordLocked(it, state)
+		e.recordLocked(it, it.outcome())
 		e.yields++
 		e.partLocked(it)
 		e.removeLocked(it)

@@ -24,11 +24,11 @@ func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 		it.visit.worked = max(it.visit.worked, 0) + now - it.since
 		p.adapt.calledLocked(p, now, now-it.since, o)
 	}
-	inOrder := p.serial && o.again
-	if !inOrder { // else no other one may come before its next attempt
+	again := o.again && it.canceledBy() == nil
+	if !again || !p.serial { // else no other one may come before its next attempt
 		p.running--
 	}
-	if o.again && it.canceledBy() == nil {
+	if again {
 		e.eventLocked(it, EventAttemptFailed, o.err)
 		e.delayLocked(it, p, o.delay)
 		p.serveLocked()

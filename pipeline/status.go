@@ -307,6 +307,14 @@ func (m *Monitor) Recent() []ItemStatus {
 	return slices.Concat(e.recent[at:], e.recent[:at])
 }
 
+// outcome is the final state of an item that has come to the end.
+func (it *item) outcome() ItemState {
+	if it.failure() != nil {
+		return ItemFailed
+	}
+	return ItemDone
+}
+
 // recordLocked keeps the status of an item that leaves.
 func (e *engine) recordLocked(it *item, state ItemState) {
 	n := e.conf.history

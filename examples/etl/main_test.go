@@ -242,7 +242,8 @@ func TestFlakyReadsAreRetried(t *testing.T) {
 	}
 }
 
-// endless is a file that never ends, at a second for each read.
+// endless is a file that never ends, at a second for each read; in a bubble, so
+// of fake time.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { time.Sleep(time.Second); return len(p), nil }
