@@ -15,6 +15,7 @@ func (e *engine) haltLocked(cause error, ctxErr error) bool {
 	if e.failure != nil || e.over {
 		return false
 	}
+	e.recallAllLocked()
 	e.failure = cause
 	e.closeLocked()
 	c := &cancelError{err: ctxErr, cause: cause}

@@ -12,18 +12,21 @@ import (
 
 // A carrier takes items through their stages. It has one at a time.
 type carrier struct {
-	e     *engine
-	fn    func(context.Context) error     // carry
-	done  func(*antflow.Future[struct{}]) // settled
-	task  *callTask
-	run   uint64 // of the crew that it belongs to
-	began bool
-	since int64         // when its turn began; 0: the clock was not read
-	it    *item         // that is being carried
-	calls []callContext // for the next calls
-	more  int           // how many to make next
-	out   any           // a blank cell for what the next stage gives, or nil
-	class int           // its type
+	e      *engine
+	fn     func(context.Context) error     // carry
+	done   func(*antflow.Future[struct{}]) // settled
+	task   context.Context
+	run    uint64 // of the crew that it belongs to
+	began  bool
+	since  int64         // when its turn began; 0: the clock was not read
+	it     *item         // that is being carried
+	calls  *calls        // of the next ones
+	blank  []callContext // for them
+	more   int           // how many to make next
+	out    any           // a blank cell for what the next stage gives, or nil
+	class  int           // its type
+	load   *load         // or nil
+	loaded bool          // it is in the crew's hands
 
 	o       outcome // of the last call
 	calling bool    // the stage's function has not returned
@@ -33,7 +36,7 @@ type carrier struct {
 
 // reset makes the carrier one that has done nothing.
 func (c *carrier) reset() {
-	*c = carrier{e: c.e, fn: c.fn, done: c.done, calls: c.calls, more: c.more}
+	*c = carrier{e: c.e, fn: c.fn, done: c.done, load: c.load}
 }
 
 // A turn is how long a carrier goes on before it lets other tasks of the
@@ -44,13 +47,17 @@ const turn = 100 * time.Microsecond
 // carry is the function of a carrier's task.
 func (c *carrier) carry(ctx context.Context) error {
 	e := c.e
-	c.began, c.task = true, &callTask{e, ctx}
+	c.began, c.task = true, ctx
 	defer c.end()
 	e.mu.Lock()
 	if e.crew.run == c.run {
 		e.crew.pending--
 		for c.find() {
-			for c.step() {
+			if c.loaded {
+				c.pass()
+			} else {
+				for c.step() {
+				}
 			}
 			if c.tired {
 				break
@@ -78,8 +85,11 @@ func (c *carrier) end() {
 		c.it.call.end()
 		var o outcome
 		s := &c.e.plan.sites[c.it.site]
-		c.e.pools[s.pool].failed(antflow.ErrGoexit, true, int(c.it.call.attempt), &o)
+		c.e.pools[s.pool].failed(antflow.ErrGoexit, true, c.it.call.attempt(), &o)
 		c.e.mu.Lock()
+		if c.loaded {
+			c.unloadLocked(0)
+		}
 		c.e.carryLocked(c.it, c.e.calledLocked(c.it, &o, c.e.now()))
 		c.e.unlock()
 	}
@@ -98,7 +108,7 @@ func (c *carrier) find() bool {
 	if e.crew.run != c.run {
 		return false // its context has ended
 	}
-	if c.it = e.pickLocked(); c.it != nil {
+	if c.pickLocked() {
 		return true
 	}
 	if e.crew.looking > 0 || e.over || e.failure != nil {
@@ -110,34 +120,37 @@ func (c *carrier) find() bool {
 		e.unlock()
 		runtime.Gosched()
 		e.mu.Lock()
-		if e.ready > 0 || e.crew.run != c.run {
+		if e.demandLocked() > 0 || e.crew.run != c.run {
 			break
 		}
 	}
 	e.crew.looking--
 	c.looking = false
-	if e.crew.run == c.run {
-		c.it = e.pickLocked()
-	}
-	return c.it != nil
+	return e.crew.run == c.run && c.pickLocked()
 }
 
-// pickLocked takes the item that is to be carried next: of the highest
+// pickLocked takes the item that is to be carried next, or a load: of the highest
 // priority, and then of the stage farthest downstream, so that what has begun
 // comes to an end first.
-func (e *engine) pickLocked() *item {
+func (c *carrier) pickLocked() bool {
+	e := c.e
 	if e.ready == 0 {
-		return nil
+		return false
 	}
 	var best *pool
 	for i := len(e.pools) - 1; i >= 0; i-- {
 		p := e.pools[i]
-		if p.ready.n > 0 && (best == nil || p.ready.first().prio > best.ready.first().prio) {
+		if p.ready.n > 0 && (best == nil || p.ready.first().prio > best.ready.first().prio) && (!p.quickLocked() || len(e.crew.hands) < p.handsLocked()) {
 			best = p
 		}
 	}
+	if best == nil {
+		return false // others have loads
+	}
 	e.ready--
-	return best.ready.pop()
+	c.it = best.ready.pop()
+	c.loadLocked(c.it)
+	return true
 }
 
 // step calls the stage's function for the carrier's item, which is ready, and
@@ -146,24 +159,19 @@ func (e *engine) pickLocked() *item {
 func (c *carrier) step() bool {
 	e, it := c.e, c.it
 	s := &e.plan.sites[it.site]
-	if len(c.calls) == 0 {
-		c.calls = make([]callContext, c.more)
-		c.more = 16
-	}
-	call := &c.calls[0]
-	c.calls = c.calls[1:]
-	call.callTask, call.attempt = c.task, it.visit.attempts+1
+	attempt := it.visit.attempts + 1
+	call := c.newCall(it, s, attempt)
 	if it.timed {
 		now := e.now()
 		if c.since == 0 {
 			c.since = now
 		}
-		if call.attempt == 1 {
+		if attempt == 1 {
 			it.visit.queued = now - it.since
 		}
 		it.since = now
 	}
-	e.beginLocked(it, call)
+	e.beginLocked(it, call, attempt)
 	out := c.out
 	if out == nil || c.class != s.outClass {
 		out = e.outCellLocked(s)
@@ -176,17 +184,8 @@ func (c *carrier) step() bool {
 		call.limit(d)
 	}
 	o := &c.o
-	*o = outcome{}
-	if err := call.fedErr(); err != nil {
-		o.err, o.late = err, true
-	} else {
-		c.calling = true
-		e.call(it, s, out, call, o)
-		c.calling = false
-	}
-	o.ended = o.err != nil && c.task.task.Err() != nil
-	o.refused = !e.ex.Accepts(c.task.task)
-	call.end()
+	c.attempt(it, s, out, call)
+	o.refused = !e.ex.Accepts(c.task)
 	now, queued := int64(0), 0
 	if it.timed {
 		now = e.now()
@@ -215,15 +214,49 @@ func (c *carrier) step() bool {
 		e.keepLocked(s.class, in)
 		a = e.calledLocked(it, o, now)
 	}
-	if now-c.since > int64(turn) {
-		// The carriers of this run that have not begun don't count.
-		c.since, c.tired = now, queued > e.crew.pending
-	}
+	c.turnLocked(now, queued)
 	if a == arrivedReady && !c.tired && (!e.prios || e.ready == 0) {
 		return true
 	}
 	e.carryLocked(it, a)
 	return false
+}
+
+// newCall returns the context of the item's next call.
+func (c *carrier) newCall(it *item, s *site, attempt int32) *callContext {
+	if len(c.blank) == 0 || it.lineage != nil && c.calls.lines == nil {
+		c.more = min(max(2*c.more, 1), mostCalls)
+		c.blank = make([]callContext, c.more)
+		c.calls = callsFor(c.e, c.task, it)
+	}
+	call := &c.blank[0]
+	call.init(c.calls, c.more-len(c.blank), it, s.pool, attempt)
+	c.blank = c.blank[1:]
+	return call
+}
+
+// attempt calls the stage's function for an item, and finds out what came of it.
+func (c *carrier) attempt(it *item, s *site, out any, call *callContext) {
+	o := &c.o
+	*o = outcome{}
+	if err := call.fedErr(); err != nil {
+		o.err, o.late = err, true
+	} else {
+		c.calling = true
+		c.e.call(it, s, out, call, o)
+		c.calling = false
+	}
+	o.ended = o.err != nil && c.task.Err() != nil
+	call.end()
+}
+
+// turnLocked finds out whether the carrier's turn is over: it has lasted, and so
+// many other tasks are queued. The carriers of this run that have not begun don't
+// count.
+func (c *carrier) turnLocked(now int64, queued int) {
+	if now-c.since > int64(turn) {
+		c.since, c.tired = now, queued > c.e.crew.pending
+	}
 }
 
 // hopLocked moves an item on to the next stage, where that is as simple as it
@@ -251,12 +284,10 @@ func (e *engine) hopLocked(it *item, s *site, o *outcome) bool {
 }
 
 // beginLocked notes that a call begins.
-func (e *engine) beginLocked(it *item, call *callContext) {
+func (e *engine) beginLocked(it *item, call *callContext, attempt int32) {
 	it.phase = phaseRunning
 	it.call = call
-	call.id, call.lineage = it.id, it.lineage
-	call.def = e.plan.sites[it.site].def
-	it.visit.attempts = call.attempt
+	it.visit.attempts = attempt
 	e.eventLocked(it, EventStarted, nil)
 }
 
@@ -301,12 +332,12 @@ func (e *engine) call(it *item, s *site, out any, ctx *callContext, o *outcome) 
 		if !returned {
 			if v := recover(); v != nil {
 				*o = outcome{}
-				e.pools[s.pool].failed(panicError(v), true, int(ctx.attempt), o)
+				e.pools[s.pool].failed(panicError(v), true, ctx.attempt(), o)
 			}
 		}
 	}()
 	if err := e.invoke(it, s, out, ctx); err != nil {
-		e.pools[s.pool].failed(err, false, int(ctx.attempt), o)
+		e.pools[s.pool].failed(err, false, ctx.attempt(), o)
 	} else {
 		e.follow(s, out, o)
 	}

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,24 +19,45 @@ import (
 // the function may keep the context.
 //
 // As with an attempt of the root package, a real context is only made when
-// somebody asks for Done. Making it and ending the call meet as in Dekker's
-// algorithm: real makes it visible and then looks at ended; end does it the
-// other way round.
+// somebody asks for Done. Making it and ending the call meet in state: real
+// makes it visible there and then looks whether the call has ended; end does it
+// the other way round.
+//
+// There is one for each call, and whoever keeps it may do so for ever, so what
+// calls of one task have in common, and what few have, is in calls.
 type callContext struct {
-	*callTask
-	def *stageDef
-	id  uint64
-	*lineage
-	made    atomic.Pointer[realContext]
-	ended   atomic.Bool
-	attempt int32
+	*calls
+	id    uint64
+	where uint32        // the index in calls, and above that the one of the stage
+	state atomic.Uint32 // callEnded, callMade, and above that the attempt
 }
 
-// A callTask is what the calls of one task of the executor have in common.
-type callTask struct {
-	e    *engine
-	task context.Context
+const (
+	callEnded = 1 << iota // the call is over
+	callMade              // there is a real context
+	callAttempt
+)
+
+// callsFor returns the calls of a task, with an item's among them.
+func callsFor(e *engine, task context.Context, it *item) *calls {
+	cs := &calls{e: e, task: task}
+	if it.lineage != nil {
+		cs.lines = new([mostCalls]*lineage)
+	}
+	return cs
 }
+
+// calls are up to mostCalls calls of one task of the executor.
+type calls struct {
+	e     *engine
+	task  context.Context
+	lines *[mostCalls]*lineage // nil: none of the items has one
+
+	mu   sync.Mutex
+	real *[mostCalls]*realContext // guarded by mu, but for those with callMade, which stay
+}
+
+const mostCalls = 16
 
 type realContext struct {
 	context.Context
@@ -48,76 +71,126 @@ type (
 
 var callOver error = sentinel("the call of the stage's function is over")
 
-// end ends the context since the call is over.
-func (c *callContext) end() {
-	c.ended.Store(true)
-	if r := c.made.Load(); r != nil {
-		r.cancel(callOver)
+// init makes c, which is blank, the context of an attempt for an item at a
+// stage.
+func (c *callContext) init(cs *calls, index int, it *item, pool int, attempt int32) {
+	c.calls, c.id = cs, it.id
+	c.where = uint32(pool)*mostCalls + uint32(index)
+	c.state.Store(uint32(min(attempt, math.MaxInt32/callAttempt)) * callAttempt)
+	if it.lineage != nil {
+		cs.lines[index] = it.lineage
 	}
 }
+
+func (c *callContext) index() int { return int(c.where % mostCalls) }
+
+func (c *callContext) def() *stageDef { return c.e.plan.pools[c.where/mostCalls] }
+
+func (c *callContext) attempt() int { return int(c.state.Load() / callAttempt) }
+
+func (c *callContext) lineage() *lineage {
+	if c.lines == nil {
+		return nil
+	}
+	return c.lines[c.index()]
+}
+
+// item is the identity of the item that the call is for.
+func (c *callContext) item() Item { return c.lineage().identity(c.id) }
+
+// end ends the context since the call is over.
+func (c *callContext) end() {
+	if c.state.Or(callEnded)&callMade != 0 {
+		c.real[c.index()].cancel(callOver)
+	}
+}
+
+// ended reports whether the call is over.
+func (c *callContext) ended() bool { return c.state.Load()&callEnded != 0 }
 
 // limit gives the context a deadline. It is called before the function is.
 func (c *callContext) limit(d time.Duration) {
 	parent, cancel := context.WithCancelCause(c.task)
 	ctx, release := context.WithTimeout(parent, d)
-	c.made.Store(&realContext{ctx, func(cause error) {
+	c.keep(&realContext{ctx, func(cause error) {
 		cancel(cause)
 		release()
 	}})
 }
 
 // cancel ends the context with a cause.
-func (c *callContext) cancel(cause error) { c.real().cancel(cause) }
+func (c *callContext) cancel(cause error) { c.cancelable().cancel(cause) }
 
-// real returns the cancelable context, which it makes the first time.
-func (c *callContext) real() *realContext {
-	if r := c.made.Load(); r != nil {
+// made returns the real context, or nil if there is none.
+func (c *callContext) made() *realContext {
+	if c.state.Load()&callMade == 0 {
+		return nil
+	}
+	return c.real[c.index()]
+}
+
+// cancelable returns the real context, which it makes the first time.
+func (c *callContext) cancelable() *realContext {
+	if r := c.made(); r != nil {
 		return r
 	}
 	ctx, cancel := context.WithCancelCause(c.task)
-	r := &realContext{ctx, cancel}
-	if !c.made.CompareAndSwap(nil, r) {
-		cancel(nil)
-		return c.made.Load()
+	return c.keep(&realContext{ctx, cancel})
+}
+
+// keep makes r the real context, unless there is one, and returns that.
+func (c *callContext) keep(r *realContext) *realContext {
+	c.mu.Lock()
+	if c.real == nil {
+		c.real = new([mostCalls]*realContext)
 	}
-	if c.ended.Load() {
-		cancel(callOver)
+	at := &c.real[c.index()]
+	if *at != nil {
+		was := *at
+		c.mu.Unlock()
+		r.cancel(nil)
+		return was
+	}
+	*at = r
+	c.mu.Unlock()
+	if c.state.Or(callMade)&callEnded != 0 {
+		r.cancel(callOver)
 	}
 	return r
 }
 
 // Deadline implements [context.Context].
 func (c *callContext) Deadline() (time.Time, bool) {
-	if r := c.made.Load(); r != nil {
+	if r := c.made(); r != nil {
 		return r.Deadline()
 	}
 	return c.task.Deadline()
 }
 
 // Done implements [context.Context].
-func (c *callContext) Done() <-chan struct{} { return c.real().Done() }
+func (c *callContext) Done() <-chan struct{} { return c.cancelable().Done() }
 
 // Err implements [context.Context].
 func (c *callContext) Err() error {
-	if r := c.made.Load(); r != nil {
+	if r := c.made(); r != nil {
 		return r.Err()
 	}
 	if c.hasEnded() {
-		return c.real().Err() // which keeps the answer the same from now on
+		return c.cancelable().Err() // which keeps the answer the same from now on
 	}
 	return nil
 }
 
 // fedErr is the error of the context that the item was fed with.
 func (c *callContext) fedErr() error {
-	if l := c.lineage; l != nil && l.origin != nil && l.origin.ctx != nil {
+	if l := c.lineage(); l != nil && l.origin != nil && l.origin.ctx != nil {
 		return l.origin.ctx.Err()
 	}
 	return nil
 }
 
 // hasEnded reports whether the real context, made now, would be canceled.
-func (c *callContext) hasEnded() bool { return c.ended.Load() || c.task.Err() != nil }
+func (c *callContext) hasEnded() bool { return c.ended() || c.task.Err() != nil }
 
 // Value implements [context.Context]. The item's own values come first. Keys
 // of package context go to the real context once there is one, so that what is
@@ -136,16 +209,16 @@ func (c *callContext) Value(key any) any {
 			return nil
 		}
 		own := *info
-		own.Name, own.Attempt = c.def.taskName, int(c.attempt)
+		own.Name, own.Attempt = c.def().taskName, c.attempt()
 		return &own
 	}
-	if l := c.lineage; l != nil && l.values != nil {
+	if l := c.lineage(); l != nil && l.values != nil {
 		if v := l.values.Value(key); v != nil {
 			return v
 		}
 	}
-	if c.made.Load() != nil || c.hasEnded() {
-		return c.real().Value(key)
+	if c.made() != nil || c.hasEnded() {
+		return c.cancelable().Value(key)
 	}
 	return c.task.Value(key)
 }
@@ -167,7 +240,7 @@ func ItemFrom(ctx context.Context) (Item, bool) {
 	if !ok {
 		return Item{}, false
 	}
-	return c.identity(c.id), true
+	return c.item(), true
 }
 
 // A Call tells a stage's function what it was called for.
@@ -186,5 +259,5 @@ func CallFrom(ctx context.Context) (Call, bool) {
 	if !ok {
 		return Call{}, false
 	}
-	return Call{Item: c.identity(c.id), Stage: c.def.name, Attempt: int(c.attempt)}, true
+	return Call{Item: c.item(), Stage: c.def().name, Attempt: c.attempt()}, true
 }

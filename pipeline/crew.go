@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"time"
 
 	"github.com/antflow/antflow"
 )
@@ -28,6 +29,10 @@ type crew struct {
 	pending int             // carriers that have not begun
 	looking int             // carriers that will find what is ready
 	spare   []*carrier      // without a task, to be used again
+
+	hands   []*carrier  // those with a load
+	watch   *time.Timer // over them
+	watched bool        // it is set
 }
 
 type keeperState uint8
@@ -37,6 +42,19 @@ const (
 	keeperComes
 	keeperThere
 )
+
+// demandLocked is how many carriers the items that are ready need: one each; but
+// loads need no more than there are hands for them.
+func (e *engine) demandLocked() int {
+	n, quick, most := e.ready, 0, 0
+	for _, p := range e.pools {
+		if p.ready.n > 0 && p.quickLocked() {
+			quick += p.ready.n
+			most = max(most, p.handsLocked())
+		}
+	}
+	return n - quick + min(quick, max(most-len(e.crew.hands), 0))
+}
 
 // staffLocked sees to it that there is a carrier for each item that is ready,
 // and a keeper while there are items.
@@ -53,7 +71,7 @@ func (e *engine) staffLocked() {
 			c.told = true
 			e.signalLocked(c.quit)
 		}
-		if n := e.ready - c.pending - c.looking; n > 0 {
+		if n := e.demandLocked() - c.pending - c.looking; n > 0 {
 			c.pending += n
 			e.later.carry += n
 			e.later.run = c.run
@@ -221,7 +239,7 @@ func (e *engine) submitCarrier(run uint64) {
 func (e *engine) carrierLocked() *carrier {
 	n := len(e.crew.spare)
 	if n == 0 {
-		c := &carrier{e: e, more: 1}
+		c := &carrier{e: e}
 		c.fn, c.done = c.carry, c.settled
 		return c
 	}

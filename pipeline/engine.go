@@ -24,6 +24,7 @@ type engine struct {
 	ordered bool
 	loop    bool // a consumer takes the results; else they settle futures
 	exact   bool // every visit is timed
+	procs   int  // as many calls can go on that wait for nothing
 	conf    settings
 	settle  func(o *origin) // settles the future of an origin, outside mu
 
@@ -104,6 +105,7 @@ type pool struct {
 	adapt    *adapting
 	tasks    bool // each call is a task of the executor
 	serial   bool // its items are called in order, one after the other, retries included
+	plain    bool // a call of it is no more than its function, and gives one result
 	sole     bool // a task of a serial one is under way
 	opts     antflow.TaskOption
 	settings antflow.TaskSettings
@@ -118,6 +120,8 @@ type pool struct {
 	running int   // workers in use: by calls, and by items that are ready
 	held    int   // workers in use by items that have no room downstream
 	delayed int   // items between two attempts
+	laden   int   // items in carriers' loads beyond the one that has a worker
+	coming  int   // of loads upstream, those that room is kept for
 	claims  []*claim
 
 	figures figures
@@ -137,11 +141,14 @@ func (p *pool) room() int {
 	return max(defaultBuffer, p.limit)
 }
 
-func (p *pool) hasRoom() bool { return p.waiting.n+p.pending < p.room()+p.idle() }
+// queued is how many items take room here, or will.
+func (p *pool) queued() int { return p.waiting.n + p.pending + p.laden + p.coming }
+
+func (p *pool) hasRoom() bool { return p.queued() < p.room()+p.idle() }
 
 // isLow reports whether the source should bring more for the pool. That it
 // should not be woken for each single item is why this is not hasRoom.
-func (p *pool) isLow() bool { return p.waiting.n+p.pending <= p.room()/2 }
+func (p *pool) isLow() bool { return p.queued() <= p.room()/2 }
 
 // A feeder waits until its input may come, or has got in.
 type feeder struct{ wake chan struct{} }

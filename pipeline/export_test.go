@@ -5,6 +5,10 @@ import (
 	"strings"
 )
 
+// Loads lets stages count as quick after n calls, although the clock of a bubble
+// stands still while they last.
+func Loads(n int) RunOption { return runOption(func(s *settings) { s.still = n }) }
+
 // Dump describes the state of a run, for a test that failed.
 func (m *Monitor) Dump() string {
 	e := m.e.Load()
@@ -14,8 +18,8 @@ func (m *Monitor) Dump() string {
 	fmt.Fprintf(&b, "live %d roots %d made %v ready %d crew %+v closed %v failure %v over %v yielded %d starved %v stalled %d out %d waits %v unsent %d\n",
 		e.live, e.roots, e.made, e.ready, e.crew, e.closed, e.failure, e.over, e.yielded.Load(), e.starved != nil, len(e.stalled), e.out.n, e.waits, len(e.unsent))
 	for _, p := range e.pools {
-		fmt.Fprintf(&b, "pool %s tasks %v limit %d waiting %d ready %d blocked %d pending %d running %d held %d delayed %d claims %d room %v\n",
-			p.def.name, p.tasks, p.limit, p.waiting.n, p.ready.n, p.blocked.n, p.pending, p.running, p.held, p.delayed, len(p.claims), p.hasRoom())
+		fmt.Fprintf(&b, "pool %s tasks %v limit %d waiting %d ready %d blocked %d pending %d running %d held %d delayed %d laden %d coming %d claims %d room %v\n",
+			p.def.name, p.tasks, p.limit, p.waiting.n, p.ready.n, p.blocked.n, p.pending, p.running, p.held, p.delayed, p.laden, p.coming, len(p.claims), p.hasRoom())
 	}
 	for i, c := range e.cursors {
 		fmt.Fprintf(&b, "cursor %d: %p\n", i, c)
@@ -34,6 +38,7 @@ func (m *Monitor) CheckInvariants() (err error) {
 	e := m.e.Load()
 	e.mu.Lock()
 	defer e.unlock()
+	e.recallAllLocked()
 	e.countLocked()
 	bad := func(format string, args ...any) {
 		if err == nil {
@@ -76,6 +81,8 @@ func (m *Monitor) CheckInvariants() (err error) {
 			if !e.ordered || e.cursors[it.held] == it && e.mayPassLocked(&e.plan.sites[e.plan.points[it.held]]) {
 				bad("item %d is held though it is its turn", it.id)
 			}
+		case phaseInHand:
+			bad("item %d is in hand", it.id)
 		case phaseGone:
 			bad("item %d is gone and in the run", it.id)
 		}
@@ -102,6 +109,9 @@ func (m *Monitor) CheckInvariants() (err error) {
 		stuck += p.blocked.n
 		if waiting[i] != p.waiting.n+p.resumed.n+p.pending || ready[i] != p.ready.n || delayed[i] != p.delayed {
 			bad("stage %q: %d waiting, %d ready, %d delayed: %+v", p.def.name, waiting[i], ready[i], delayed[i], p)
+		}
+		if p.laden != 0 || p.coming != 0 {
+			bad("stage %q: %d in hand, %d coming", p.def.name, p.laden, p.coming)
 		}
 		if p.running < p.ready.n || p.held < 0 || p.pending < 0 {
 			bad("stage %q: %d running, %d held, %d pending", p.def.name, p.running, p.held, p.pending)

@@ -8,6 +8,10 @@ type figures struct {
 	entered, done, failed, skipped, canceled, retried uint64
 
 	quick  int    // timed visits in a row that took next to no time
+	trust  int    // the same, of those that took some time
+	needed int    // so much of that, for loads
+	still  bool   // no time will do, too
+	recent int64  // ns, the time of a call, smoothed
 	since  uint64 // visits that have ended since the last timed one
 	sample uint64
 	timed  uint64
@@ -22,6 +26,7 @@ const (
 	quickCall  = 2000 // ns
 	quickCalls = 16   // in a row, until that is believed
 	sampleRate = 16   // one of so many
+	tinyCall   = 250  // ns; to such a stage the run's own work adds more than that, under its lock
 )
 
 // samples reports whether the next visit is to be timed.
@@ -47,10 +52,14 @@ func (f *figures) time(v *visit, now int64) {
 	f.worked += v.worked
 	f.rate.add(now, f.since)
 	f.since = 0
-	if v.worked < quickCall {
-		f.quick++
-	} else {
-		f.quick = 0
+	f.recent += (v.worked - f.recent) / 8
+	if v.worked >= quickCall {
+		f.quick, f.trust = 0, 0
+		return
+	}
+	f.quick++
+	if v.worked > 0 || f.still { // a clock that stands still says nothing
+		f.trust++
 	}
 }
 

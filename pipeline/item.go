@@ -15,6 +15,7 @@ const (
 	phaseWaiting               // for a worker of its stage: in pool.waiting, or a task of the executor
 	phaseReady                 // it has a worker, and waits for a carrier: in pool.ready
 	phaseRunning               // its stage's function is being called
+	phaseInHand                // it is in a carrier's load: nothing that anyone sees
 	phaseDelayed               // a task of the executor between two attempts
 	phaseBlocked               // it waits for room at its site: in pool.blocked or gather.blocked
 	phaseHeld                  // it waits at its site for those before it

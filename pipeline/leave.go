@@ -12,7 +12,7 @@ func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 	p := e.pools[e.plan.sites[it.site].pool]
 	if o.ended && e.failure == nil {
 		// The call has seen the end before the keeper has.
-		e.endedLocked(it.call.task)
+		e.endedLocked(it.call.calls.task)
 	}
 	if o.refused {
 		e.refusedLocked(antflow.ErrShutdown)

@@ -15,6 +15,7 @@ type settings struct {
 	monitor  *Monitor
 	history  int
 	letters  int
+	still    int // for tests: after so many calls a stage counts as quick, also where the clock stands still; 0: it doesn't
 }
 
 type runOption func(*settings)

@@ -18,6 +18,13 @@ func (q *queue) push(it *item) {
 	q.n++
 }
 
+// pushFront puts an item before all others of its priority.
+func (q *queue) pushFront(it *item) {
+	it.q = q
+	q.level(it.prio).prepend(it)
+	q.n++
+}
+
 // level returns the level of prio, which it makes if there is none.
 func (q *queue) level(prio int) *level {
 	if len(q.levels) == 1 && q.levels[0].prio == prio {
@@ -95,6 +102,17 @@ func (l *list) append(it *item) {
 		l.tail.qnext = it
 	}
 	l.tail = it
+	l.n++
+}
+
+func (l *list) prepend(it *item) {
+	it.qprev, it.qnext = nil, l.head
+	if l.head == nil {
+		l.tail = it
+	} else {
+		l.head.qprev = it
+	}
+	l.head = it
 	l.n++
 }
 

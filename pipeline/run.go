@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // newEngine prepares a run.
 func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings, ordered bool) *engine {
-	e := &engine{ordered: ordered, plan: p, ex: ex, conf: conf, epoch: time.Now()}
+	e := &engine{ordered: ordered, plan: p, ex: ex, conf: conf, epoch: time.Now(), procs: runtime.GOMAXPROCS(0)}
 	e.ctx, e.cancel = context.WithCancelCause(ctx)
 	e.exact = p.wraps || conf.onEvent != nil || conf.history > 0
 	if conf.monitor != nil {
@@ -30,6 +31,11 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 		q.settings = d.settings(ex)
 		if q.tasks = needsTasks(&q.settings); q.tasks {
 			q.opts = q.taskOptions()
+		}
+		q.plain = d.kind == stageMap && !q.tasks && q.settings.Timeout == 0 && !(ordered && d.inOrder)
+		q.figures.needed, q.figures.still = quickCalls, conf.still > 0
+		if q.figures.still {
+			q.figures.needed = conf.still
 		}
 		q.serial = e.ordered && (d.kind == stageFold || d.inOrder && d.workers == 1 && d.adapt == nil)
 		if d.adapt != nil {
@@ -56,7 +62,10 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 func (e *engine) inputLocked(at, prio int, l *lineage) *item {
 	it := e.itemLocked()
 	it.id, it.prio, it.lineage, it.made = e.nextID, prio, l, -1
-	e.prios = e.prios || prio != 0
+	if prio != 0 && !e.prios {
+		e.recallAllLocked()
+		e.prios = true
+	}
 	e.nextID++
 	it.val = e.cellLocked(at)
 	it.site = int32(at)
@@ -190,7 +199,7 @@ func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent con
 	o := l.origin
 	var own bool
 	if c, ok := ctx.Value(ownItemKey{e}).(*callContext); ok {
-		own = !c.ended.Load()
+		own = !c.ended()
 	}
 	if done := ctx.Done(); done != nil && done != parent.Done() && !own {
 		o.ctx = ctx

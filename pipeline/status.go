@@ -84,6 +84,7 @@ func (m *Monitor) Snapshot() Snapshot {
 	}
 	e.mu.Lock()
 	defer e.unlock()
+	e.recallAllLocked()
 	e.countLocked()
 	now := e.now()
 	s := Snapshot{
@@ -141,6 +142,7 @@ func (m *Monitor) Resize(stage string, n int) {
 	p := e.pools[i]
 	must(p.def.kind != stageFold, "Resize(%q, %d): a reduction has one worker", stage, n)
 	e.mu.Lock()
+	e.recallAllLocked()
 	p.adapt = nil
 	p.limit = n
 	p.serveLocked()
@@ -188,7 +190,7 @@ type ItemStatus struct {
 
 var statesOfPhases = [...]ItemState{
 	phaseNew: ItemMoving, phaseWaiting: ItemWaiting, phaseReady: ItemRunning, phaseRunning: ItemRunning,
-	phaseDelayed: ItemDelayed, phaseBlocked: ItemBlocked, phaseHeld: ItemHeld, phaseEmitting: ItemMoving,
+	phaseInHand: ItemWaiting, phaseDelayed: ItemDelayed, phaseBlocked: ItemBlocked, phaseHeld: ItemHeld, phaseEmitting: ItemMoving,
 	phaseOut: ItemReady, phaseGone: ItemGone,
 }
 
@@ -257,6 +259,7 @@ func (m *Monitor) items(want func(ItemStatus, *lineage) bool) []ItemStatus {
 	var found []ItemStatus
 	e.mu.Lock()
 	defer e.unlock()
+	e.recallAllLocked()
 	e.countLocked()
 	now := e.now()
 	for it := e.head; it != nil; it = it.next {

@@ -89,8 +89,10 @@ func (t *stageTask) run(ctx context.Context) error {
 		return nil
 	}
 	now := e.now()
-	call := &callContext{callTask: &callTask{e, ctx}, attempt: it.visit.attempts + 1}
-	if call.attempt == 1 {
+	attempt := it.visit.attempts + 1
+	call := new(callContext)
+	call.init(callsFor(e, ctx, it), 0, it, p.index, attempt)
+	if attempt == 1 {
 		p.pending--
 		it.visit.queued, it.visit.worked = now-it.since, 0
 		t.out = e.outCellLocked(t.s)
@@ -99,7 +101,7 @@ func (t *stageTask) run(ctx context.Context) error {
 		p.delayed--
 		p.figures.retried++
 	}
-	e.beginLocked(it, call)
+	e.beginLocked(it, call, attempt)
 	it.since = now
 	e.unlock()
 	if err := call.fedErr(); err != nil {
