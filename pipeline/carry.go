@@ -54,7 +54,9 @@ func (c *carrier) carry(ctx context.Context) error {
 		e.crew.pending--
 		for c.find() {
 			if c.loaded {
-				c.pass()
+				for c.loaded {
+					c.pass()
+				}
 			} else {
 				for c.step() {
 				}

@@ -71,16 +71,7 @@ func (p *pool) arriveLocked(it *item, now int64) arrival {
 // takeInLocked counts an item in and gives it a worker, or lets it wait for
 // one.
 func (p *pool) takeInLocked(it *item, now int64) arrival {
-	e := p.e
-	if it.timed = e.exact || p.adapt != nil || p.figures.samples(); it.timed {
-		if now == 0 {
-			now = e.now()
-		}
-		it.since = now
-	}
-	p.figures.entered++
-	it.visit = visit{pool: int32(p.index), queued: -1, worked: -1}
-	e.eventLocked(it, EventEntered, nil)
+	p.enteredLocked(it, now)
 	if p.tasks {
 		it.phase = phaseWaiting
 		it.more()
@@ -91,7 +82,7 @@ func (p *pool) takeInLocked(it *item, now int64) arrival {
 		}
 		return arrivedIn
 	}
-	if p.waiting.n == 0 && p.resumed.n == 0 && len(p.claims) == 0 && p.idle() > 0 {
+	if p.freeLocked() {
 		p.running++
 		it.phase = phaseReady
 		return arrivedReady
@@ -99,6 +90,25 @@ func (p *pool) takeInLocked(it *item, now int64) arrival {
 	it.phase = phaseWaiting
 	p.waiting.push(it)
 	return arrivedIn
+}
+
+// freeLocked reports whether an item that comes now gets a worker at once.
+func (p *pool) freeLocked() bool {
+	return p.waiting.n == 0 && p.resumed.n == 0 && len(p.claims) == 0 && p.idle() > 0
+}
+
+// enteredLocked counts an item in.
+func (p *pool) enteredLocked(it *item, now int64) {
+	e := p.e
+	if it.timed = e.exact || p.adapt != nil || p.figures.samples(); it.timed {
+		if now == 0 {
+			now = e.now()
+		}
+		it.since = now
+	}
+	p.figures.entered++
+	it.visit = visit{pool: int32(p.index), queued: -1, worked: -1}
+	e.eventLocked(it, EventEntered, nil)
 }
 
 // sendLocked has an item's task submitted.

@@ -99,17 +99,8 @@ func (c *carrier) loadLocked(first *item) {
 	if p.ready.n+p.waiting.n == 0 || p.resumed.n > 0 || len(p.claims) > 0 || first.visit.attempts > 0 || !p.quickLocked() {
 		return
 	}
-	n := min(p.ready.n+p.waiting.n+1, mostLoad)
-	var q *pool
-	switch next := &e.plan.sites[s.next]; {
-	case next.kind == siteEnd, e.ordered && next.point >= 0: // there is always room
-	case next.simple && !e.pools[next.pool].tasks && e.pools[next.pool].adapt == nil:
-		// Those that the load's worker could not keep while they are blocked.
-		q = e.pools[next.pool]
-		n = min(n, 1+q.room()-q.waiting.n-q.pending-q.laden-q.coming)
-	default:
-		return
-	}
+	q, most := e.behindLocked(s)
+	n := min(p.ready.n+p.waiting.n+1, most)
 	if n < 2 {
 		return
 	}
@@ -154,65 +145,169 @@ func (c *carrier) loadLocked(first *item) {
 	p.serveLocked() // the workers that were given back
 }
 
+// behindLocked returns how many items a load may have at a site, and the pool
+// where room is to be kept for all but one of them, if that is needed: the load
+// has one worker, which can hold only one while it is blocked.
+func (e *engine) behindLocked(s *site) (q *pool, most int) {
+	next := &e.plan.sites[s.next]
+	if next.kind == siteEnd || e.ordered && next.point >= 0 {
+		return nil, mostLoad // there is always room
+	}
+	if !next.simple {
+		return nil, 1
+	}
+	if q = e.pools[next.pool]; q.tasks || q.adapt != nil {
+		return nil, 1
+	}
+	return q, min(1+q.room()-q.queued(), mostLoad)
+}
+
+// passOnLocked moves a carrier's load on to the next stage as a whole, if
+// nothing speaks against it: all are done, and the next stage would give a worker
+// to the first of them now.
+func (c *carrier) passOnLocked(o *outcome, out any, now int64) bool {
+	e, l := c.e, c.load
+	begun, n := l.begun()
+	q := l.next
+	if begun < n || l.moved > 0 || o.val == nil || o.refused || q == nil || !c.loaded || c.tired ||
+		!q.quickLocked() || !q.freeLocked() || q.blocked.n > 0 || q.ready.n > 0 {
+		return false
+	}
+	s := &e.plan.sites[l.s.next]
+	r, most := e.behindLocked(s)
+	if n > most {
+		return false
+	}
+	p, last := l.p, l.items[n-1]
+	in := last.val
+	l.s.cells.clear(in)
+	last.val, l.cells[n-1] = out, in
+	for i, it := range l.items[:n] {
+		it.visit.attempts = 1
+		p.figures.left(&it.visit, now)
+		it.site = int32(l.s.next)
+		if e.ordered {
+			e.narrowLocked(it, s.reach)
+		}
+		q.enteredLocked(it, now)
+		it.phase = phaseInHand
+		if !l.same {
+			e.keepLocked(l.s.class, l.cells[i])
+		}
+	}
+	p.figures.done += uint64(n)
+	p.running--
+	p.laden -= n - 1
+	q.running++
+	q.laden += n - 1
+	q.coming -= n - 1
+	if r != nil {
+		r.coming += n - 1
+	}
+	if l.same {
+		e.keepLocked(l.s.class, in)
+	}
+	l.s, l.p, l.next, l.same = s, q, r, s.class == s.outClass
+	l.cells[0] = e.outCellLocked(s)
+	for i := 1; i < n && !l.same; i++ {
+		l.cells[i] = e.outCellLocked(s)
+	}
+	l.set(1, n)
+	l.seen = 0
+	p.serveLocked()
+	return true
+}
+
 // pass calls the stage's function for the items of the carrier's load, and moves
 // them on. It is called with the lock and returns with it.
 func (c *carrier) pass() {
 	e, l := c.e, c.load
-	s := l.s
-	it, out := l.items[0], l.cells[0]
-	it.phase = phaseRunning
+	l.items[0].phase = phaseRunning
 	_, n := l.begun()
 	if c.since == 0 {
 		c.since = e.now()
 	}
 	e.unlock()
 
-	o := &c.o
-	now, began := int64(0), int64(0)
-	for {
-		c.it = it
-		call := c.newCall(it, s, 1)
-		it.call = call
-		if it.timed {
-			began = e.now()
-			it.visit.queued = began - it.since
-		}
-		c.attempt(it, s, out, call)
-		if it.timed {
-			now = e.now()
-			it.visit.worked = now - began
-		}
-		if o.val == nil {
-			break
-		}
-		next, cell := l.claim(it, out)
-		if next == nil {
-			break
-		}
-		it, out = next, cell
-	}
+	out, began, now := c.work(l)
+	it, o := c.it, &c.o
+	o.ended = o.err != nil && c.task.Err() != nil
 	o.refused = !e.ex.Accepts(c.task)
-	queued := 0
 	if n >= mostLoad/4 {
 		now = e.now()
 	}
+	queued := 0
 	if now-c.since > int64(turn) {
 		queued = e.ex.Stats().Queued
 	}
 
 	e.mu.Lock()
+	c.turnLocked(now, queued)
+	if c.passOnLocked(o, out, now) {
+		return
+	}
 	c.unloadLocked(now)
 	if o.val == nil {
-		e.spareLocked(s.next, out)
+		e.spareLocked(l.s.next, out)
 	}
 	at := int64(0)
 	if it.timed { // as calledLocked would have it
-		at = it.visit.worked
+		at = began + it.visit.worked
 		it.since, it.visit.worked = began, -1
-		at += began
 	}
 	e.carryLocked(it, e.calledLocked(it, o, at))
-	c.turnLocked(now, queued)
+}
+
+// work calls the function for one item after the other, until there are no more
+// or one has no result. That one is the carrier's then, with the outcome and the
+// cell for its result. began and now are the times around the last call that was timed.
+func (c *carrier) work(l *load) (out any, began, now int64) {
+	e, s, o := c.e, l.s, &c.o
+	*o = outcome{to: s.next}
+	it := l.items[0]
+	out = l.cells[0]
+	var call *callContext
+	defer func() {
+		// As in engine.call; a Goexit passes through to carrier.end.
+		if v := recover(); v != nil {
+			c.calling = false
+			e.pools[s.pool].failed(panicError(v), true, 1, o)
+			if it.timed {
+				now = e.now()
+				it.visit.worked = now - began
+			}
+			call.end()
+		}
+	}()
+	for {
+		c.it = it
+		call = c.newCall(it, s, 1)
+		it.call = call
+		if it.timed {
+			began = e.now()
+			it.visit.queued = began - it.since
+		}
+		c.calling = true
+		err := s.def.call(call, it.val, out)
+		c.calling = false
+		if err != nil {
+			e.pools[s.pool].failed(err, false, 1, o)
+		}
+		if it.timed {
+			now = e.now()
+			it.visit.worked = now - began
+		}
+		call.end()
+		if err != nil {
+			return
+		}
+		next, cell := l.claim(it, out)
+		if next == nil {
+			o.val = out
+			return
+		}
+		it, out = next, cell
+	}
 }
 
 // unloadLocked ends a carrier's load but for the item that it claimed last,
@@ -304,12 +399,12 @@ func (e *engine) recallAllLocked() {
 
 // The watch looks every watchTime for a load that has not gone on meanwhile. So
 // long the items of a load may wait behind a call that takes long.
-const watchTime = 200 * time.Microsecond
+const watchTime = time.Millisecond
 
 // mostNeeded is for how many calls in a row a stage must have been quick, at
 // most, until its items are taken as loads once more. It begins with quickCalls, and doubles
 // with each load that didn't go on.
-const mostNeeded = 4096
+const mostNeeded = 1024
 
 func (e *engine) watchLocked() {
 	c := &e.crew
