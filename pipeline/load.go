@@ -233,7 +233,7 @@ func (c *carrier) pass() {
 	it, o := c.it, &c.o
 	o.ended = o.err != nil && c.task.Err() != nil
 	o.refused = !e.ex.Accepts(c.task)
-	if n >= mostLoad/4 {
+	if now == 0 && n >= mostLoad/4 {
 		now = e.now()
 	}
 	queued := 0
@@ -251,7 +251,7 @@ func (c *carrier) pass() {
 		e.spareLocked(l.s.next, out)
 	}
 	at := int64(0)
-	if it.timed { // as calledLocked would have it
+	if it.visit.worked >= 0 { // as calledLocked would have it
 		at = began + it.visit.worked
 		it.since, it.visit.worked = began, -1
 	}
@@ -260,7 +260,8 @@ func (c *carrier) pass() {
 
 // work calls the function for one item after the other, until there are no more
 // or one has no result. That one is the carrier's then, with the outcome and the
-// cell for its result. began and now are the times around the last call that was timed.
+// cell for its result. began and now are the times
+// around the call that was timed, if one was.
 func (c *carrier) work(l *load) (out any, began, now int64) {
 	e, s, o := c.e, l.s, &c.o
 	*o = outcome{to: s.next}
@@ -272,10 +273,6 @@ func (c *carrier) work(l *load) (out any, began, now int64) {
 		if v := recover(); v != nil {
 			c.calling = false
 			e.pools[s.pool].failed(panicError(v), true, 1, o)
-			if it.timed {
-				now = e.now()
-				it.visit.worked = now - began
-			}
 			call.end()
 		}
 	}()
@@ -283,7 +280,8 @@ func (c *carrier) work(l *load) (out any, began, now int64) {
 		c.it = it
 		call = c.newCall(it, s, 1)
 		it.call = call
-		if it.timed {
+		timed := it.timed && began == 0 // one of a load is enough
+		if timed {
 			began = e.now()
 			it.visit.queued = began - it.since
 		}
@@ -293,7 +291,7 @@ func (c *carrier) work(l *load) (out any, began, now int64) {
 		if err != nil {
 			e.pools[s.pool].failed(err, false, 1, o)
 		}
-		if it.timed {
+		if timed {
 			now = e.now()
 			it.visit.worked = now - began
 		}
@@ -392,8 +390,16 @@ func (e *engine) recallLocked(c *carrier, now int64) {
 
 // recallAllLocked makes the state of the run what it would be without loads.
 func (e *engine) recallAllLocked() {
-	for _, c := range e.crew.hands {
-		e.recallLocked(c, e.now())
+	hands := e.crew.hands
+	if len(hands) == 0 {
+		return
+	}
+	e.crew.hands = hands[:0]
+	now := e.now()
+	for i, c := range hands {
+		hands[i] = nil
+		c.loaded = false
+		e.recallLocked(c, now)
 	}
 }
 
