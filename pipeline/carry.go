@@ -242,7 +242,7 @@ func (c *carrier) attempt(it *item, s *site, out any, call *callContext) {
 	o := &c.o
 	*o = outcome{}
 	if err := call.fedErr(); err != nil {
-		o.err, o.late = err, true
+		o.err, o.late = err, context.Cause(it.origin.ctx)
 	} else {
 		c.calling = true
 		c.e.call(it, s, out, call, o)
@@ -297,16 +297,16 @@ func (e *engine) beginLocked(it *item, call *callContext, attempt int32) {
 // user's errors, so it is made without the lock.
 type outcome struct {
 	err      error
-	to       int  // the site where the item goes
-	val      any  // the cell of its value there
-	skip     bool // err is ErrSkipped
-	panicked bool // it is a panic
-	overload bool // it says so, for a stage with adaptive workers
-	refused  bool // the executor takes no more tasks, not even those that a task of its own submits
-	late     bool // there was no call: err is of the context that the item was fed with
-	ended    bool // err came when the context of the task had ended, which only ends with the run
-	route    bool // err is of a route behind the stage
-	again    bool // the stage's function is to be called again
+	to       int   // the site where the item goes
+	val      any   // the cell of its value there
+	skip     bool  // err is ErrSkipped
+	panicked bool  // it is a panic
+	overload bool  // it says so, for a stage with adaptive workers
+	refused  bool  // the executor takes no more tasks, not even those that a task of its own submits
+	late     error // there was no call, since the context that the item was fed with has ended with err: its cause
+	ended    bool  // err came when the context of the task had ended, which only ends with the run
+	route    bool  // err is of a route behind the stage
+	again    bool  // the stage's function is to be called again
 	delay    time.Duration
 	kind     string // of err
 }

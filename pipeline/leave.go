@@ -17,8 +17,8 @@ func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 	if o.refused {
 		e.refusedLocked(antflow.ErrShutdown)
 	}
-	if o.late {
-		it.lateLocked(o.err)
+	if o.late != nil {
+		it.lateLocked(o.err, o.late)
 	}
 	if it.timed && now != 0 {
 		it.visit.worked = max(it.visit.worked, 0) + now - it.since
@@ -41,10 +41,10 @@ func (e *engine) calledLocked(it *item, o *outcome, now int64) arrival {
 
 // lateLocked notes that the context that an item was fed with had ended before
 // the call, though whoever watches it has not said so yet.
-func (it *item) lateLocked(err error) {
+func (it *item) lateLocked(err, cause error) {
 	it.visit.attempts--
 	if x := it.more(); x.canceled == nil {
-		x.canceled = &cancelError{err: err, cause: context.Cause(it.origin.ctx)}
+		x.canceled = &cancelError{err: err, cause: cause}
 	}
 }
 

@@ -207,12 +207,14 @@ func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent con
 	var f *feeder
 	granted := false
 	refused := !own && !e.ex.Accepts(e.ctx)
+	ended := endedBy(ctx)
 	e.mu.Lock()
 	if !own && !e.closed && (len(e.feeders) > 0 || e.roots >= e.conf.window) {
 		f = &feeder{wake: make(chan struct{}, 1)}
 		e.feeders = append(e.feeders, f)
 		e.unlock()
 		f.wait(ctx)
+		ended = endedBy(ctx)
 		e.mu.Lock()
 		if i := slices.Index(e.feeders, f); i >= 0 {
 			e.feeders = slices.Delete(e.feeders, i, i+1)
@@ -227,8 +229,8 @@ func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent con
 		o.errs = append(o.errs, antflow.ErrShutdown)
 	case e.closed && !own, e.over:
 		o.errs = append(o.errs, ErrClosed)
-	case ctx.Err() != nil:
-		o.canceled = canceledBy(ctx)
+	case ended != nil:
+		o.canceled = ended
 	case refused:
 		o.errs = append(o.errs, antflow.ErrShutdown)
 	}
@@ -258,16 +260,27 @@ func (e *engine) enter(ctx context.Context, l *lineage, prio, at int, parent con
 	if o.ctx != nil {
 		stop := context.AfterFunc(ctx, func() { e.cancelOrigin(o, canceledBy(ctx)) })
 		e.mu.Lock()
-		if o.settled {
-			stop()
-		} else {
+		settled := o.settled
+		if !settled {
 			o.release = stop
 		}
 		e.unlock()
+		if settled {
+			stop()
+		}
 	}
 	if a == arrivedNot && !own {
 		f.wait(ctx)
 	}
+}
+
+// endedBy is the cancellation by a context that has ended, or nil. It calls the
+// context's methods, so it is called without the lock.
+func endedBy(ctx context.Context) *cancelError {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return canceledBy(ctx)
 }
 
 // wait blocks until the feeder is told, or ctx ends.
@@ -347,15 +360,16 @@ func (e *engine) closeLocked() {
 // endError is why the run ended before its time, or nil.
 func (e *engine) endError(parent context.Context) error {
 	e.mu.Lock()
-	defer e.unlock()
+	failure := e.failure
+	e.unlock()
 	var item *ItemError
 	switch {
-	case e.failure == nil:
+	case failure == nil:
 		return nil
-	case errors.As(e.failure, &item), e.failure == ErrStopped:
-		return e.failure
+	case errors.As(failure, &item), failure == ErrStopped:
+		return failure
 	case parent.Err() != nil:
 		return waitErr(parent)
 	}
-	return e.failure
+	return failure
 }

@@ -231,11 +231,12 @@ type consumer[Out any] struct {
 // come any more.
 func (c *consumer[Out]) take() []result[Out] {
 	e := c.e
+	ended := c.ctx.Err() != nil
 	e.mu.Lock()
 	e.countLocked()
 	e.taken, c.taken = c.items[:0], 0
 	for {
-		if c.ctx.Err() != nil || e.failure != nil && e.last == nil || c.ended {
+		if ended || e.failure != nil && e.last == nil || c.ended {
 			e.unlock()
 			return nil
 		}
@@ -261,6 +262,7 @@ func (c *consumer[Out]) take() []result[Out] {
 		e.waits = true
 		e.unlock()
 		c.wait()
+		ended = c.ctx.Err() != nil
 		e.mu.Lock()
 		e.waits = false
 	}
@@ -306,14 +308,14 @@ var errLoopLeft error = sentinel("the loop over the results was left")
 // seen is raised.
 func (c *consumer[Out]) leave() {
 	e := c.e
-	e.mu.Lock()
-	e.left = true
-	ft := e.fault
-	e.fault = nil
 	cause, err := errLoopLeft, context.Canceled
 	if c.ctx.Err() != nil {
 		cause, err = context.Cause(c.ctx), c.ctx.Err()
 	}
+	e.mu.Lock()
+	e.left = true
+	ft := e.fault
+	e.fault = nil
 	e.stopLocked(cause, err)
 	e.unlock()
 	e.cancel(errLoopLeft)
@@ -324,15 +326,16 @@ func (c *consumer[Out]) leave() {
 func (c *consumer[Out]) end() error {
 	e := c.e
 	e.mu.Lock()
-	defer e.unlock()
+	failure, refused := e.failure, e.refused
+	e.unlock()
 	switch {
 	case c.ended:
 		return nil
 	case c.ctx.Err() != nil:
 		return waitErr(c.ctx)
-	case e.failure != nil:
-		return e.failure
-	case e.refused:
+	case failure != nil:
+		return failure
+	case refused:
 		return antflow.ErrShutdown
 	}
 	return nil

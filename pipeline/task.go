@@ -105,8 +105,9 @@ func (t *stageTask) run(ctx context.Context) error {
 	it.since = now
 	e.unlock()
 	if err := call.fedErr(); err != nil {
+		cause := context.Cause(it.origin.ctx)
 		t.attempted(&outcome{err: err})
-		it.lateLocked(err)
+		it.lateLocked(err, cause)
 		p.delayed--
 		t.left = true
 		it.x.task = nil
