@@ -8,11 +8,11 @@ import (
 
 // A load is the items that a carrier has in hand: of one site of a stage whose
 // calls take next to no time, so that to take them one by one would be most of
-// the work. It has one of the stage's workers. The carrier claims one item
-// after the other without the lock; whoever has the lock can end the load by
-// that nothing is left to be claimed. So nobody can tell that there are loads:
-// who wants to know about the run, or to change it, recalls them first, and a
-// call that takes long after all has its load taken away by the watch.
+// the work. It has one of the stage's workers. The carrier claims one item after
+// the other without the lock, and whoever has the lock may cut it. So nobody can
+// tell that there are loads: who wants to know about the run, or to change it,
+// recalls them first, and a call that takes long after all has the rest of its
+// load taken away by the watch.
 type load struct {
 	s     *site
 	p     *pool
@@ -90,61 +90,6 @@ func (p *pool) handsLocked() int {
 	return p.e.procs
 }
 
-// loadLocked makes a load of what a carrier is about to take, if there is more of
-// its kind.
-func (c *carrier) loadLocked(first *item) {
-	e := c.e
-	s := &e.plan.sites[first.site]
-	p := e.pools[s.pool]
-	if p.ready.n+p.waiting.n == 0 || p.resumed.n > 0 || len(p.claims) > 0 || first.visit.attempts > 0 || !p.quickLocked() {
-		return
-	}
-	q, most := e.behindLocked(s)
-	n := min(p.ready.n+p.waiting.n+1, most)
-	if n < 2 {
-		return
-	}
-	l := c.load
-	if l == nil {
-		l = new(load)
-		c.load = l
-	}
-	l.s, l.p, l.next, l.moved = s, p, q, 0
-	l.items[0], l.cells[0] = first, e.outCellLocked(s)
-	l.same = s.class == s.outClass
-	size := 1
-	for ; size < n; size++ {
-		it := p.ready.first()
-		ready := it != nil
-		if !ready {
-			it = p.waiting.first()
-		}
-		if it == nil || it.site != first.site || it.visit.attempts > 0 {
-			break
-		}
-		it.q.remove(it)
-		if ready {
-			e.ready--
-			p.running--
-		}
-		it.phase = phaseInHand
-		l.items[size] = it
-		if !l.same {
-			l.cells[size] = e.outCellLocked(s)
-		}
-	}
-	l.set(1, size)
-	p.laden += size - 1
-	if q != nil {
-		q.coming += size - 1
-	}
-	l.seen = 0
-	e.crew.hands = append(e.crew.hands, c)
-	c.loaded = true
-	e.watchLocked()
-	p.serveLocked() // the workers that were given back
-}
-
 // behindLocked returns how many items a load may have at a site, and the pool
 // where room is to be kept for all but one of them, if that is needed: the load
 // has one worker, which can hold only one while it is blocked.
@@ -162,179 +107,15 @@ func (e *engine) behindLocked(s *site) (q *pool, most int) {
 	return q, min(1+q.room()-q.queued(), mostLoad)
 }
 
-// passOnLocked moves a carrier's load on to the next stage as a whole, if
-// nothing speaks against it: all are done, and the next stage would give a worker
-// to the first of them now.
-func (c *carrier) passOnLocked(o *outcome, out any, now int64) bool {
-	e, l := c.e, c.load
-	begun, n := l.begun()
-	q := l.next
-	if begun < n || l.moved > 0 || o.val == nil || o.refused || q == nil || !c.loaded || c.tired ||
-		!q.quickLocked() || !q.freeLocked() || q.blocked.n > 0 || q.ready.n > 0 {
-		return false
-	}
-	s := &e.plan.sites[l.s.next]
-	r, most := e.behindLocked(s)
-	if n > most {
-		return false
-	}
-	p, last := l.p, l.items[n-1]
-	in := last.val
-	l.s.cells.clear(in)
-	last.val, l.cells[n-1] = out, in
-	for i, it := range l.items[:n] {
-		it.visit.attempts = 1
-		p.figures.left(&it.visit, now)
-		it.site = int32(l.s.next)
-		if e.ordered {
-			e.narrowLocked(it, s.reach)
-		}
-		q.enteredLocked(it, now)
-		it.phase = phaseInHand
-		if !l.same {
-			e.keepLocked(l.s.class, l.cells[i])
-		}
-	}
-	p.figures.done += uint64(n)
-	p.running--
-	p.laden -= n - 1
-	q.running++
-	q.laden += n - 1
-	q.coming -= n - 1
-	if r != nil {
-		r.coming += n - 1
-	}
-	if l.same {
-		e.keepLocked(l.s.class, in)
-	}
-	l.s, l.p, l.next, l.same = s, q, r, s.class == s.outClass
-	l.cells[0] = e.outCellLocked(s)
-	for i := 1; i < n && !l.same; i++ {
-		l.cells[i] = e.outCellLocked(s)
-	}
-	l.set(1, n)
-	l.seen = 0
-	p.serveLocked()
-	return true
-}
-
-// pass calls the stage's function for the items of the carrier's load, and moves
-// them on. It is called with the lock and returns with it.
-func (c *carrier) pass() {
-	e, l := c.e, c.load
-	l.items[0].phase = phaseRunning
-	_, n := l.begun()
-	if c.since == 0 {
-		c.since = e.now()
-	}
-	e.unlock()
-
-	out, began, now := c.work(l)
-	it, o := c.it, &c.o
-	o.ended = o.err != nil && c.task.Err() != nil
-	o.refused = !e.ex.Accepts(c.task)
-	if now == 0 && n >= mostLoad/4 {
-		now = e.now()
-	}
-	queued := 0
-	if now-c.since > int64(turn) {
-		queued = e.ex.Stats().Queued
-	}
-
-	e.mu.Lock()
-	c.turnLocked(now, queued)
-	if c.passOnLocked(o, out, now) {
-		return
-	}
-	c.unloadLocked(now)
-	if o.val == nil {
-		e.spareLocked(l.s.next, out)
-	}
-	at := int64(0)
-	if it.visit.worked >= 0 { // as calledLocked would have it
-		at = began + it.visit.worked
-		it.since, it.visit.worked = began, -1
-	}
-	e.carryLocked(it, e.calledLocked(it, o, at))
-}
-
-// work calls the function for one item after the other, until there are no more
-// or one has no result. That one is the carrier's then, with the outcome and the
-// cell for its result. began and now are the times
-// around the call that was timed, if one was.
-func (c *carrier) work(l *load) (out any, began, now int64) {
-	e, s, o := c.e, l.s, &c.o
-	*o = outcome{to: s.next}
-	it := l.items[0]
-	out = l.cells[0]
-	var call *callContext
-	defer func() {
-		// As in engine.call; a Goexit passes through to carrier.end.
-		if v := recover(); v != nil {
-			c.calling = false
-			e.pools[s.pool].failed(panicError(v), true, 1, o)
-			call.end()
-		}
-	}()
-	for {
-		c.it = it
-		call = c.newCall(it, s, 1)
-		it.call = call
-		timed := it.timed && began == 0 // one of a load is enough
-		if timed {
-			began = e.now()
-			it.visit.queued = began - it.since
-		}
-		c.calling = true
-		err := s.def.call(call, it.val, out)
-		c.calling = false
-		if err != nil {
-			e.pools[s.pool].failed(err, false, 1, o)
-		}
-		if timed {
-			now = e.now()
-			it.visit.worked = now - began
-		}
-		call.end()
-		if err != nil {
-			return
-		}
-		next, cell := l.claim(it, out)
-		if next == nil {
-			o.val = out
-			return
-		}
-		it, out = next, cell
-	}
-}
-
-// unloadLocked ends a carrier's load but for the item that it claimed last,
-// which is then like any other one that is being called.
-func (c *carrier) unloadLocked(now int64) {
-	e, l := c.e, c.load
-	e.recallLocked(c, now)
-	if c.loaded {
-		c.loaded = false
-		e.dropHandLocked(c)
-	}
-	begun, _ := l.begun()
-	c.it = l.items[begun-1]
-	l.items[begun-1], l.cells[begun-1] = nil, nil
-}
-
-func (e *engine) dropHandLocked(c *carrier) {
-	i := slices.Index(e.crew.hands, c)
-	e.crew.hands = slices.Delete(e.crew.hands, i, i+1)
-}
-
 // recallLocked takes back what a carrier has not begun, and moves on what it is
-// done with; the call that runs goes on by itself.
+// done with; the call that runs goes on by itself. Before the run ends all loads
+// are recalled, so nothing of this is canceled.
 func (e *engine) recallLocked(c *carrier, now int64) {
 	l := c.load
 	p, q := l.p, l.next
 	begun, n := l.cut()
-	if n == 1 || n == begun && l.moved == begun-1 {
-		return
+	if n == begun && l.moved == begun-1 {
+		return // it was recalled before
 	}
 	for i := n - 1; i >= begun; i-- {
 		it := l.items[i]
@@ -361,11 +142,6 @@ func (e *engine) recallLocked(c *carrier, now int64) {
 		p.figures.done++
 		if q != nil {
 			q.coming--
-		}
-		if c := it.canceledBy(); c != nil && l.s.next != 0 {
-			it.site = int32(l.s.next) // as its value is
-			e.canceledLocked(it, c)
-			continue
 		}
 		if q == nil {
 			e.carryLocked(it, e.arriveLocked(it, l.s.next, now))
@@ -407,11 +183,12 @@ func (e *engine) recallAllLocked() {
 // long the items of a load may wait behind a call that takes long.
 const watchTime = time.Millisecond
 
-// mostNeeded is for how many calls in a row a stage must have been quick, at
-// most, until its items are taken as loads once more. It begins with quickCalls, and doubles
-// with each load that didn't go on.
+// mostNeeded is how many calls in a row must have been quick, at most, until a
+// stage's items are taken as loads once more. It begins with quickCalls, and
+// doubles with each load that didn't go on.
 const mostNeeded = 1024
 
+// watchLocked sets the timer, if it isn't.
 func (e *engine) watchLocked() {
 	c := &e.crew
 	if c.watched {
@@ -425,6 +202,8 @@ func (e *engine) watchLocked() {
 	}
 }
 
+// watch is called by the timer. It gives the items of loads that have not gone on
+// to others.
 func (e *engine) watch() {
 	e.mu.Lock()
 	e.crew.watched = false
