@@ -112,10 +112,8 @@ func (s *storm) act(ctx context.Context, k int, r *rand.Rand, depth int) (int, e
 	case 5:
 		s.es[k].Resize(1 + r.IntN(stormMax))
 	case 6:
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-time.After(time.Duration(r.IntN(4)) * time.Millisecond):
+		if err := testkit.Sleep(ctx, time.Duration(r.IntN(4))*time.Millisecond); err != nil {
+			return 0, err
 		}
 	}
 	return 1, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 	"github.com/antflow/antflow/pipeline"
 )
 
@@ -118,7 +119,7 @@ func runAdapted(t *testing.T, e *antflow.Executor, s runService, length int, opt
 		n := <-calls
 		calls <- n + 1
 		d, err := s(time.Since(start), n)
-		if perr := pause(ctx, d); perr != nil {
+		if perr := testkit.Sleep(ctx, d); perr != nil {
 			return 0, perr
 		}
 		return x, err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 	"github.com/antflow/antflow/pipeline"
 )
 
@@ -273,7 +274,7 @@ func TestResultsTellOfEachStage(t *testing.T) {
 }
 
 func runTakingBatches(name string, d time.Duration) pipeline.Pipeline[[]int, []int] {
-	return pipeline.Stage(name, func(ctx context.Context, xs []int) ([]int, error) { return xs, pause(ctx, d) })
+	return pipeline.Stage(name, func(ctx context.Context, xs []int) ([]int, error) { return xs, testkit.Sleep(ctx, d) })
 }
 
 func TestTheNamesOfEventsAndStates(t *testing.T) {

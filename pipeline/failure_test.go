@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 	"github.com/antflow/antflow/pipeline"
 )
 
@@ -24,7 +25,7 @@ func (h *hanging) call(ctx context.Context, x int) (int, error) {
 	h.mu.Lock()
 	h.began++
 	h.mu.Unlock()
-	err := pause(ctx, time.Hour)
+	err := testkit.Sleep(ctx, time.Hour)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ended++
@@ -121,7 +122,7 @@ func TestFailFastComesAfterTheRetries(t *testing.T) {
 			case 1:
 				return 0, pipeline.ErrSkipped
 			}
-			return x, pause(ctx, time.Hour)
+			return x, testkit.Sleep(ctx, time.Hour)
 		}, antflow.Retries(2), antflow.RetryDelay(time.Second), pipeline.Workers(4))
 		start := time.Now()
 		values, errs := results(p.Run(t.Context(), e, upTo(5), pipeline.FailFast()))
@@ -218,7 +219,7 @@ func TestErrorTexts(t *testing.T) {
 			"retry":  {first(stage(fails(errFlaky), antflow.Retries(2))), []string{"fetch", "item 0", "3 attempts", "flaky"}},
 			"panic":  {first(stage(func(context.Context, int) (int, error) { panic("boom") })), []string{"fetch", "item 0", "boom"}},
 			"goexit": {first(stage(func(context.Context, int) (int, error) { runtime.Goexit(); return 0, nil })), []string{"fetch", "item 0", "Goexit"}},
-			"timeout": {first(stage(func(ctx context.Context, x int) (int, error) { return x, pause(ctx, time.Hour) }, antflow.Timeout(1))),
+			"timeout": {first(stage(func(ctx context.Context, x int) (int, error) { return x, testkit.Sleep(ctx, time.Hour) }, antflow.Timeout(1))),
 				[]string{"fetch", "item 0", "deadline exceeded"}},
 			"no route": {first(pipeline.Route(pipeline.When(func(int) bool { return false }, stage(same)))), []string{"item 0", "no case"}},
 			"step": {first(stage(pipeline.Step("put", fails(errFlaky), antflow.Retries(1)), antflow.Retries(1))),

@@ -63,9 +63,9 @@ func runFedGraph(t *testing.T, seed uint64) {
 					futures[n] = run.Feed(ctx, input(n), pipeline.WithPriority(n%3))
 					switch {
 					case canceled[n] && n%2 == 0:
-						time.AfterFunc(time.Duration(n%5)*time.Millisecond, cancel)
+						time.AfterFunc(time.Duration(1+n%5)*time.Millisecond, cancel)
 					case canceled[n]:
-						time.AfterFunc(time.Duration(n%5)*time.Millisecond, func() { futures[n].Cancel() })
+						time.AfterFunc(time.Duration(1+n%5)*time.Millisecond, func() { futures[n].Cancel() })
 					}
 					context.AfterFunc(t.Context(), cancel)
 				}

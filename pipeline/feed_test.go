@@ -205,7 +205,7 @@ func TestAnItemIsCanceledWhereverItIs(t *testing.T) {
 		}
 		return n, nil
 	}
-	long := func(ctx context.Context) error { return pause(ctx, time.Hour) }
+	long := func(ctx context.Context) error { return testkit.Sleep(ctx, time.Hour) }
 	for name, c := range map[string]struct {
 		p    pipeline.Pipeline[int, int]
 		at   string
@@ -340,7 +340,7 @@ func TestWhatACallFedOutlivesIt(t *testing.T) {
 			if x == 0 {
 				child, foreign = run.Feed(ctx, 1), other.Feed(ctx, 1)
 			}
-			return x, pause(ctx, time.Second)
+			return x, testkit.Sleep(ctx, time.Second)
 		}).Start(t.Context(), e)
 		expect(t, "parent", fmt.Sprint(run.Feed(t.Context(), 0).Result(t.Context())), "0 <nil>")
 		expect(t, "Close", run.Close(), nil)

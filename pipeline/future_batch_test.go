@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 	"github.com/antflow/antflow/pipeline"
 )
 
@@ -45,7 +46,7 @@ func TestCancelingMembersOfABatch(t *testing.T) {
 			mu.Lock()
 			batches = append(batches, fmt.Sprint(xs))
 			mu.Unlock()
-			return xs, pause(ctx, 5*time.Second)
+			return xs, testkit.Sleep(ctx, 5*time.Second)
 		}, pipeline.Workers(4)))
 		run := p.Start(t.Context(), e)
 
@@ -121,7 +122,7 @@ func TestEachItemGetsItsOwnOfABatch(t *testing.T) {
 				if x == 4 {
 					return "", errFlaky
 				}
-				if err := pause(ctx, seconds(x)); err != nil {
+				if err := testkit.Sleep(ctx, seconds(x)); err != nil {
 					return "", err
 				}
 				return fmt.Sprint(x, it), nil
@@ -163,7 +164,7 @@ func TestABatchIsCanceledWithTheLastInIt(t *testing.T) {
 		start := time.Now()
 		ended := 0
 		run := pipeline.Then(pipeline.Batch[int](2, 0), pipeline.Stage("sum", func(ctx context.Context, xs []int) (int, error) {
-			err := pause(ctx, time.Hour)
+			err := testkit.Sleep(ctx, time.Hour)
 			ended++
 			return len(xs), err
 		})).Start(t.Context(), e)

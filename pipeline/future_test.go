@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 	"github.com/antflow/antflow/pipeline"
 )
 
 // runSleep is a stage whose calls take x seconds; those of 9 fail.
 func runSleep(name string, opts ...pipeline.StageOption) pipeline.Pipeline[int, int] {
 	return pipeline.Stage(name, func(ctx context.Context, x int) (int, error) {
-		if err := pause(ctx, seconds(x)); err != nil {
+		if err := testkit.Sleep(ctx, seconds(x)); err != nil {
 			return 0, err
 		}
 		if x == 9 {
@@ -107,7 +108,7 @@ func TestFuturesOfParts(t *testing.T) {
 		}
 	})
 	a := pipeline.Stage("a", func(ctx context.Context, x int) (int, error) {
-		if err := pause(ctx, seconds(x%10)); err != nil {
+		if err := testkit.Sleep(ctx, seconds(x%10)); err != nil {
 			return 0, err
 		}
 		switch {
@@ -183,7 +184,7 @@ func TestFuturesOfATee(t *testing.T) {
 	inBubble(t, 16, func(t *testing.T, e *antflow.Executor) {
 		start := time.Now()
 		slow := pipeline.Stage("slow", func(ctx context.Context, x int) (int, error) {
-			if err := pause(ctx, seconds(3)); err != nil || x == 1 {
+			if err := testkit.Sleep(ctx, seconds(3)); err != nil || x == 1 {
 				return 0, errors.Join(err, errFlaky)
 			}
 			return 100, nil

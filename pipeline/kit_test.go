@@ -93,16 +93,6 @@ func results[T any](seq iter.Seq2[T, error]) (values []T, errs []error) {
 
 func same(_ context.Context, x int) (int, error) { return x, nil }
 
-// pause sleeps for d unless ctx ends before.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
 // inBubble runs test in a bubble with an executor, which it closes.
 func inBubble(t *testing.T, workers int, test func(t *testing.T, e *antflow.Executor), opts ...antflow.Option) {
 	t.Helper()

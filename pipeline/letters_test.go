@@ -19,7 +19,7 @@ import (
 // runFails is a stage whose calls take x seconds; the odd ones fail.
 func runFails(opts ...pipeline.StageOption) pipeline.Pipeline[int, int] {
 	return pipeline.Stage("a", func(ctx context.Context, x int) (int, error) {
-		if err := pause(ctx, seconds(x)); err != nil {
+		if err := testkit.Sleep(ctx, seconds(x)); err != nil {
 			return 0, err
 		}
 		if !even(x) {

@@ -48,7 +48,7 @@ func runUntil(start time.Time, d time.Duration) {
 }
 
 func runTaking(name string, d time.Duration, opts ...pipeline.StageOption) pipeline.Pipeline[int, int] {
-	return pipeline.Stage(name, func(ctx context.Context, x int) (int, error) { return x, pause(ctx, d) }, opts...)
+	return pipeline.Stage(name, func(ctx context.Context, x int) (int, error) { return x, testkit.Sleep(ctx, d) }, opts...)
 }
 
 func TestSnapshotsAreExact(t *testing.T) {
@@ -195,7 +195,7 @@ func TestFiguresOfBatchesAndParts(t *testing.T) {
 			return func(yield func(int, error) bool) { _ = yield(10*x, nil) && yield(10*x+1, nil) }
 		})
 		p := join3(parts, runTaking("a", seconds(1)), pipeline.Then(pipeline.Batch[int](3, 0),
-			pipeline.Stage("b", func(ctx context.Context, xs []int) (int, error) { return len(xs), pause(ctx, seconds(5)) })))
+			pipeline.Stage("b", func(ctx context.Context, xs []int) (int, error) { return len(xs), testkit.Sleep(ctx, seconds(5)) })))
 		run := p.Start(t.Context(), e, pipeline.Key(func(x int) string { return fmt.Sprint("/", x) }))
 		futures := runFeed(t, run, 1, 2)
 		time.Sleep(1500 * time.Millisecond)
@@ -264,7 +264,7 @@ func TestResizeWhileRunning(t *testing.T) {
 func TestAMonitorOfALoop(t *testing.T) {
 	inBubble(t, 8, func(t *testing.T, e *antflow.Executor) {
 		var m pipeline.Monitor
-		p := pipeline.Stage("a", func(ctx context.Context, x int) (int, error) { return x, pause(ctx, seconds(3*((x+1)%2))) }, pipeline.Workers(3))
+		p := pipeline.Stage("a", func(ctx context.Context, x int) (int, error) { return x, testkit.Sleep(ctx, seconds(3*((x+1)%2))) }, pipeline.Workers(3))
 		for range 2 { // of a second run, its own
 			start := time.Now()
 			seq := p.Run(t.Context(), e, slices.Values([]int{0, 1, 3}), pipeline.WithMonitor(&m), pipeline.History(1))

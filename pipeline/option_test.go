@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 	"github.com/antflow/antflow/pipeline"
 )
 
@@ -168,7 +169,7 @@ func TestTimeoutIsOfEachAttempt(t *testing.T) {
 				t.Errorf("deadline %v, %v", time.Until(d), ok)
 			}
 			if x == 0 || n == 1 {
-				return 0, pause(ctx, time.Hour)
+				return 0, testkit.Sleep(ctx, time.Hour)
 			}
 			return x, nil
 		}, antflow.Retries(2), antflow.RetryDelay(seconds(1)), antflow.Timeout(seconds(2)), pipeline.Workers(2))
@@ -280,7 +281,7 @@ func (l *ticker) Wait(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if d := time.Until(l.next); d > 0 {
-		if err := pause(ctx, d); err != nil {
+		if err := testkit.Sleep(ctx, d); err != nil {
 			return err
 		}
 	}
@@ -353,7 +354,7 @@ func TestDefaultsOfTheExecutor(t *testing.T) {
 				r := newRecord()
 				p := pipeline.Stage("work", func(ctx context.Context, x int) (int, error) {
 					r.begin(x)
-					return x, pause(ctx, time.Minute)
+					return x, testkit.Sleep(ctx, time.Minute)
 				}, append(c.opts, pipeline.Workers(2))...)
 				results(p.Run(t.Context(), e, upTo(2)))
 				if name == "defaults" {

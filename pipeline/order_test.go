@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 	"github.com/antflow/antflow/pipeline"
 )
 
@@ -274,7 +275,7 @@ func TestStageInOrder(t *testing.T) {
 		for _, opts := range [][]pipeline.StageOption{nil, options(antflow.WithSemaphore(antflow.NewSemaphore(10)))} {
 			inBubble(t, 20, func(t *testing.T, e *antflow.Executor) {
 				uneven := pipeline.Stage("uneven", func(ctx context.Context, x int) (int, error) {
-					return x, pause(ctx, time.Duration(x*7%5)*time.Millisecond)
+					return x, testkit.Sleep(ctx, time.Duration(x*7%5)*time.Millisecond)
 				}, pipeline.Workers(4))
 				var mu sync.Mutex
 				var begun []int

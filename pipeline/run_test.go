@@ -217,7 +217,7 @@ func TestAShutdownOfTheExecutorEndsRuns(t *testing.T) {
 						time.Sleep(time.Second)
 						return 5 * len(xs) * xs[0], nil
 					}))),
-					pipeline.Otherwise(pipeline.Stage("b", func(ctx context.Context, x int) (int, error) { return 10 * x, pause(ctx, seconds(x)) }, pipeline.Workers(2))))
+					pipeline.Otherwise(pipeline.Stage("b", func(ctx context.Context, x int) (int, error) { return 10 * x, testkit.Sleep(ctx, seconds(x)) }, pipeline.Workers(2))))
 				run := p.Start(t.Context(), e)
 				futures := runFeed(t, run, 1, 3, 2, 2, 3)
 				synctest.Wait()
@@ -334,7 +334,7 @@ func runEnding(t *testing.T, seed uint64) {
 			if c, _ := pipeline.CallFrom(ctx); (x+c.Attempt)%5 == 0 {
 				return 0, errFlaky
 			}
-			return x, pause(ctx, time.Duration(x%7)*time.Millisecond)
+			return x, testkit.Sleep(ctx, time.Duration(x%7)*time.Millisecond)
 		}
 		stage := func(name string) pipeline.Pipeline[int, int] {
 			return pipeline.Stage(name, work, pipeline.Workers(1+rnd.IntN(3)), pipeline.Buffer(rnd.IntN(3)),

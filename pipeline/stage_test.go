@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 	"github.com/antflow/antflow/pipeline"
 )
 
@@ -192,7 +193,7 @@ func TestCallsWaitForTasksOfTheirs(t *testing.T) {
 					return g.Result(ctx)
 				})
 				v, err := f.Result(ctx)
-				left[x] = e.Go(ctx, func(ctx context.Context) error { return pause(ctx, time.Hour) })
+				left[x] = e.Go(ctx, func(ctx context.Context) error { return testkit.Sleep(ctx, time.Hour) })
 				return v, err
 			}, pipeline.Workers(workers))
 			start := time.Now()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/internal/testkit"
 	"github.com/antflow/antflow/pipeline"
 )
 
@@ -113,7 +114,7 @@ func TestAStepHasALimitOfItsOwn(t *testing.T) {
 		expect(t, "time", time.Since(a.start), seconds(7))
 	})
 	inBubble(t, 2, func(t *testing.T, e *antflow.Executor) {
-		hang := func(ctx context.Context, x int) (int, error) { return x, pause(ctx, time.Hour) }
+		hang := func(ctx context.Context, x int) (int, error) { return x, testkit.Sleep(ctx, time.Hour) }
 		chain := pipeline.Chain(pipeline.Step("a", failing(newRecord(), 0)), pipeline.Step("b", hang, antflow.Timeout(seconds(5))))
 		start := time.Now()
 		_, errs := results(pipeline.Stage("work", chain).Run(t.Context(), e, upTo(1)))

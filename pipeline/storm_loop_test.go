@@ -87,7 +87,7 @@ func loopStorm(t *testing.T, seed uint64) {
 			select {
 			case <-over:
 				return
-			case <-time.After(time.Duration(rnd.IntN(3000)) * time.Microsecond):
+			case <-time.After(time.Duration(1+rnd.IntN(3000)) * time.Microsecond):
 			}
 			if m.Snapshot().Stages == nil {
 				continue // it has not begun

@@ -24,10 +24,8 @@ func unruly(seed uint64) func(context.Context, int) (int, error) {
 	return func(ctx context.Context, x int) (int, error) {
 		r := rand.New(rand.NewPCG(seed, rand.Uint64()))
 		if r.IntN(3) > 0 {
-			select {
-			case <-time.After(time.Duration(r.IntN(5)) * time.Millisecond):
-			case <-ctx.Done():
-				return 0, ctx.Err()
+			if err := testkit.Sleep(ctx, time.Duration(r.IntN(5))*time.Millisecond); err != nil {
+				return 0, err
 			}
 		}
 		switch r.IntN(40) {

@@ -261,7 +261,7 @@ func TestMismatchIsExitStatusOne(t *testing.T) {
 }
 
 func TestInterrupt(t *testing.T) {
-	for _, after := range []time.Duration{0, 1, 50 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond} {
+	for _, after := range []time.Duration{1, 50 * time.Millisecond, 700 * time.Millisecond, 1500 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(after, cancel)

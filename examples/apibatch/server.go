@@ -84,11 +84,13 @@ func (a *api) order(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := a.decide(id)
-	select {
-	case <-time.After(v.delay):
-	case <-r.Context().Done():
-		a.note(id, func(rec *record) { rec.abandoned++ })
-		return
+	if v.delay > 0 {
+		select {
+		case <-time.After(v.delay):
+		case <-r.Context().Done():
+			a.note(id, func(rec *record) { rec.abandoned++ })
+			return
+		}
 	}
 	// Before the first byte goes out: the caller may not know of an answer
 	// that the books don't have, while the reverse happens on any network.

@@ -3,6 +3,7 @@
 package testkit
 
 import (
+	"context"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -25,6 +26,25 @@ func Blocked(done <-chan struct{}) bool {
 		return false
 	default:
 		return true
+	}
+}
+
+// Sleep blocks for d, unless ctx ends before; then it returns ctx's error.
+//
+// It makes no timer for a time that is over at once, and in a bubble nobody
+// should: such a timer fires on the goroutine that made it, and under the race
+// detector all timers of a bubble have one context of that detector, which two
+// goroutines at a time corrupt (Go 1.26: the test crashes).
+func Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		runtime.Gosched()
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }
 
