@@ -30,15 +30,25 @@ func (e *engine) haltLocked(cause error, ctxErr error) bool {
 		it.held = -1
 		e.outLocked(it)
 	}
-	for _, it := range items {
-		e.cancelLocked(it, c)
-	}
+	e.cancelAllLocked(items, c)
 	for _, g := range e.gathers {
 		g.dropLocked(c)
 	}
 	e.wakeStalledLocked()
 	e.tellLocked()
 	return true
+}
+
+// cancelAllLocked cancels items. With one of them others may leave, even such that
+// are still to be canceled; until then no new item is made of what they were.
+func (e *engine) cancelAllLocked(items []*item, c *cancelError) {
+	e.frozen = true
+	for _, it := range items {
+		if it.phase != phaseGone {
+			e.cancelLocked(it, c)
+		}
+	}
+	e.frozen = false
 }
 
 // cancelLocked asks for the cancellation of an item. One that is not being
@@ -148,11 +158,7 @@ func (e *engine) cancelOrigin(o *origin, c *cancelError) {
 				items = append(items, it)
 			}
 		}
-		for _, it := range items {
-			if it.phase != phaseGone {
-				e.cancelLocked(it, c)
-			}
-		}
+		e.cancelAllLocked(items, c)
 		for _, g := range e.gathers {
 			g.withdrawLocked(o)
 		}
@@ -177,11 +183,7 @@ func (e *engine) cancelOrigin(o *origin, c *cancelError) {
 		if shared {
 			e.settleLocked(o)
 		}
-		for _, it := range items {
-			if it.phase != phaseGone {
-				e.cancelLocked(it, c)
-			}
-		}
+		e.cancelAllLocked(items, c)
 		e.wakeStalledLocked()
 	}
 	e.unlock()

@@ -268,7 +268,7 @@ func (e *engine) hopLocked(it *item, s *site, o *outcome) bool {
 		return false
 	}
 	p, q := e.pools[s.pool], e.pools[next.pool]
-	if q.adapt != nil || q.waiting.n > 0 || q.blocked.n > 0 || len(q.claims) > 0 || q.running+q.held >= q.limit || q.tasks || q.resumed.n > 0 || q.figures.samples() {
+	if q.adapt != nil || q.tasks || q.blocked.n > 0 || !q.freeLocked() || q.figures.samples() {
 		return false
 	}
 	p.figures.done++

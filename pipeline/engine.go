@@ -49,6 +49,7 @@ type engine struct {
 	prios    bool      // not all items are of priority 0
 	spare    [][]any   // cells to be used again, by the type of their value
 	blank    *item     // likewise items, linked by next
+	frozen   bool      // no item becomes blank: the items are being gone through
 	out      list      // results for the consumer
 	taken    []*item   // those of them that the consumer has, in its order
 	news     chan struct{}

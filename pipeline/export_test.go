@@ -33,6 +33,24 @@ func (m *Monitor) Dump() string {
 	return b.String()
 }
 
+// CheckRoom looks whether a stage's items, those in loads with them, have all the
+// room that they take. A stage that was resized may lack some for a while.
+func (m *Monitor) CheckRoom(stage string) error {
+	e := m.e.Load()
+	if e == nil {
+		return nil // the run has not begun
+	}
+	e.mu.Lock()
+	defer e.unlock()
+	for _, p := range e.pools {
+		if p.def.name == stage && p.queued() > p.room()+p.idle() {
+			return fmt.Errorf("stage %q has room for %d, and %d workers are idle: %d wait, %d are in loads, %d are coming",
+				stage, p.room(), p.idle(), p.waiting.n+p.pending, p.laden, p.coming)
+		}
+	}
+	return nil
+}
+
 // CheckInvariants looks whether the state of the run is consistent.
 func (m *Monitor) CheckInvariants() (err error) {
 	e := m.e.Load()
@@ -128,6 +146,9 @@ func (m *Monitor) CheckInvariants() (err error) {
 		if g.blocked.n > 0 && g.open() {
 			bad("a batch is open, and %d items are blocked", g.blocked.n)
 		}
+	}
+	if e.failure != nil && e.ready > 0 {
+		bad("%d items are ready though the run is to end", e.ready)
 	}
 	if sum != e.ready || stuck != blocked {
 		bad("%d ready and %d blocked: the run has %d and %d", sum, stuck, e.ready, blocked)

@@ -92,9 +92,10 @@ func (p *pool) takeInLocked(it *item, now int64) arrival {
 	return arrivedIn
 }
 
-// freeLocked reports whether an item that comes now gets a worker at once.
+// freeLocked reports whether an item that comes now gets a worker at once. That
+// one is idle is not enough: loads and what is kept for them may need it.
 func (p *pool) freeLocked() bool {
-	return p.waiting.n == 0 && p.resumed.n == 0 && len(p.claims) == 0 && p.idle() > 0
+	return p.waiting.n == 0 && p.resumed.n == 0 && len(p.claims) == 0 && p.idle() > 0 && p.hasRoom()
 }
 
 // enteredLocked counts an item in.

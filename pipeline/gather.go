@@ -24,8 +24,11 @@ type gather struct {
 	blocked queue  // items that wait for that
 }
 
-// open reports whether another item may come in.
-func (g *gather) open() bool { return g.full == nil && g.e.made[g.site] < g.e.conf.window }
+// open reports whether another item may come in. Once the run is to end nothing
+// does: it would go on in a batch that nobody cancels any more.
+func (g *gather) open() bool {
+	return g.full == nil && g.e.made[g.site] < g.e.conf.window && g.e.failure == nil
+}
 
 // arriveLocked takes an item into a batch.
 func (g *gather) arriveLocked(it *item) arrival {

@@ -130,7 +130,7 @@ func (e *engine) itemLocked() *item {
 // have it still: a task of the executor, or who waits for it. The caller is done
 // with it.
 func (e *engine) reuseLocked(it *item) {
-	if it.x == nil {
+	if it.x == nil && !e.frozen {
 		*it = item{e: e, held: -1, phase: phaseGone, next: e.blank}
 		e.blank = it
 	}

@@ -238,6 +238,41 @@ func TestRunWithinATaskOutlivesAShutdown(t *testing.T) {
 	})
 }
 
+// What waits to get into a batch makes no new one when the run ends: nothing of it
+// is worked on, and there is nobody left to do so.
+func TestNoBatchIsMadeAtTheEnd(t *testing.T) {
+	for name, opt := range map[string]antflow.ShutdownOption{
+		"CancelRunning": antflow.CancelRunning(),
+		"CancelQueued":  antflow.CancelQueued(),
+	} {
+		for _, run := range []pipeline.RunOption{pipeline.Window(256), pipeline.History(1)} {
+			t.Run(name, func(t *testing.T) {
+				inBubble(t, 8, func(t *testing.T, e *antflow.Executor) {
+					calls := 0
+					slow := pipeline.Stage("slow", func(_ context.Context, xs []int) (int, error) {
+						calls++
+						time.Sleep(time.Hour)
+						return len(xs), nil
+					}, pipeline.Workers(1), pipeline.Buffer(0))
+					p := join3(pipeline.Stage("quick", same, pipeline.Workers(5)), pipeline.Batch[int](2, 0), slow)
+					over := testkit.Started(func() {
+						time.Sleep(seconds(5))
+						e.Shutdown(context.Background(), opt)
+					})
+					var m pipeline.Monitor
+					values, errs := results(p.Run(t.Context(), e, upTo(endless), run, pipeline.WithMonitor(&m)))
+					if err := m.CheckInvariants(); err != nil {
+						t.Error(err)
+					}
+					checkShutdown(t, errs)
+					<-over
+					expect(t, "calls and values", fmt.Sprint(calls, values), "1 []")
+				})
+			})
+		}
+	}
+}
+
 // A batch that is not full and a reduction come out at a plain shutdown.
 func TestShutdownCompletesBatches(t *testing.T) {
 	inBubble(t, 2, func(t *testing.T, e *antflow.Executor) {

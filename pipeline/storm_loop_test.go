@@ -30,14 +30,18 @@ func TestLoopStorm(t *testing.T) {
 	}
 }
 
-// calm is a stage's function that does all that one can do, but mostly nothing.
-func calm(seed uint64) func(context.Context, int) (int, error) {
+// calm is a stage's function that does all that one can do, but mostly nothing,
+// and often looks around.
+func calm(seed uint64, look func()) func(context.Context, int) (int, error) {
 	rough := unruly(seed)
 	return func(ctx context.Context, x int) (int, error) {
-		if rand.IntN(20) > 0 {
-			return x, nil
+		switch rand.IntN(20) {
+		case 0:
+			return rough(ctx, x)
+		case 1, 2, 3:
+			look()
 		}
-		return rough(ctx, x)
+		return x, nil
 	}
 }
 
@@ -47,7 +51,15 @@ func loopStorm(t *testing.T, seed uint64) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	n := 0
+	var m pipeline.Monitor
 	buffers := make(map[string]int)
+	look := func() { // as the loads are: it recalls none
+		for name := range buffers {
+			if err := m.CheckRoom(name); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 	stage := func() pipeline.Pipeline[int, int] {
 		n++
 		opts := []pipeline.StageOption{pipeline.Workers(1 + rnd.IntN(5))}
@@ -62,7 +74,7 @@ func loopStorm(t *testing.T, seed uint64) {
 		} else {
 			opts = append(opts, antflow.Retries(2), antflow.RetryDelay(time.Millisecond))
 		}
-		return pipeline.Stage(fmt.Sprintf("q%d", n), calm(rnd.Uint64()), opts...)
+		return pipeline.Stage(fmt.Sprintf("q%d", n), calm(rnd.Uint64(), look), opts...)
 	}
 	p := stage()
 	for range rnd.IntN(4) {
@@ -71,7 +83,6 @@ func loopStorm(t *testing.T, seed uint64) {
 	if rnd.IntN(3) == 0 {
 		p = pipeline.Then(p, stormy(rnd))
 	}
-	var m pipeline.Monitor
 	inputs, how, resizes := 1000, rnd.IntN(6), rnd.IntN(2) == 0
 	if resizes {
 		delete(buffers, p.Stages()[0])
