@@ -139,14 +139,14 @@ func loopStorm(t *testing.T, seed uint64) {
 			}
 		}
 	}
-	close(over)
-	<-watched
 	s := m.Snapshot()
 	first := s.Stages[0]
 	if how == 5 && (first.Entered != uint64(inputs) || s.Items != 0 || !s.Over) {
 		t.Errorf("seed %d: %+v", seed, s)
 	}
 	e.Close()
+	close(over)
+	<-watched
 	for _, st := range m.Snapshot().Stages {
 		if st.Waiting+st.Running+st.Delayed+st.Blocked+st.Incoming != 0 {
 			t.Errorf("seed %d: %+v", seed, st)

@@ -148,9 +148,9 @@ func storm(t *testing.T, seed uint64) {
 			}
 		}()
 	}
-	how := rnd.IntN(6)
-	ended := testkit.Started(func() {
-		for range 20 {
+	how, after := rnd.IntN(6), time.Duration(1+rnd.IntN(60))*time.Millisecond
+	ended := testkit.Started(func() { // rnd is its own from here on
+		for range 40 {
 			time.Sleep(time.Duration(rnd.IntN(4)) * time.Millisecond)
 			s := run.Snapshot()
 			for _, st := range s.Stages {
@@ -168,21 +168,17 @@ func storm(t *testing.T, seed uint64) {
 			}
 		}
 	})
+	time.Sleep(after)
 	switch how {
 	case 0:
-		<-ended
 		run.Stop()
 	case 1:
-		<-ended
 		cancel()
 	case 2:
-		<-ended
 		e.Shutdown(context.Background(), antflow.CancelRunning())
 	case 3:
-		<-ended
 		e.Shutdown(context.Background(), antflow.CancelQueued())
 	case 4:
-		<-ended
 		e.Close()
 	}
 	feeding.Wait()
