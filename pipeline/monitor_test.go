@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -296,6 +297,35 @@ func TestAMonitorOfALoop(t *testing.T) {
 type runError struct{ n int }
 
 func (e *runError) Error() string { return fmt.Sprint("error of ", e.n) }
+
+// A monitor has a run with all its stages, or none: also if it looks in the very
+// instant in which the run begins. It takes the race detector, or luck, to see
+// this fail.
+func TestAMonitorSeesNoHalfRun(t *testing.T) {
+	e := antflow.New(2)
+	defer e.Close()
+	p := pipeline.Then(runTaking("a", 0), runTaking("b", 0))
+	for i := range 200 {
+		var m pipeline.Monitor
+		seen := testkit.Started(func() {
+			stages := m.Snapshot().Stages
+			for stages == nil {
+				stages = m.Snapshot().Stages
+				runtime.Gosched()
+			}
+			m.Resize("b", 2)
+			if len(stages) != 2 || stages[1].Name != "b" {
+				t.Errorf("the stages are %+v", stages)
+			}
+		})
+		if i%2 == 0 {
+			results(p.Run(t.Context(), e, upTo(3), pipeline.WithMonitor(&m)))
+		} else {
+			p.Start(t.Context(), e, pipeline.WithMonitor(&m)).Close()
+		}
+		<-seen
+	}
+}
 
 func TestFailuresByStageAndKind(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T, e *antflow.Executor) {

@@ -17,9 +17,6 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 	e := &engine{ordered: ordered, plan: p, ex: ex, conf: conf, epoch: time.Now(), procs: runtime.GOMAXPROCS(0)}
 	e.ctx, e.cancel = context.WithCancelCause(ctx)
 	e.exact = p.wraps || conf.onEvent != nil || conf.history > 0
-	if conf.monitor != nil {
-		conf.monitor.e.Store(e)
-	}
 	e.news = make(chan struct{}, 1)
 	e.done = make(chan struct{})
 	e.made = make([]int, len(p.sites))
@@ -55,6 +52,13 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 		e.gathers[i] = g
 	}
 	return e
+}
+
+// show lets the monitor see the run, of which all is there by now.
+func (e *engine) show() {
+	if m := e.conf.monitor; m != nil {
+		m.e.Store(e)
+	}
 }
 
 // inputLocked returns an item for an input, which is in the run by this. Its
@@ -100,6 +104,7 @@ func (p Pipeline[In, Out]) Start(ctx context.Context, ex *antflow.Executor, opts
 	e.settle = settleWith[Out]
 	r.e = e
 	r.Monitor.e.Store(e)
+	e.show()
 	r.watch = context.AfterFunc(ctx, func() { e.stop(ctx) })
 	return r
 }

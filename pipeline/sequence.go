@@ -47,6 +47,7 @@ func (p Pipeline[In, Out]) sequence(where string, ordered bool, ctx context.Cont
 	return func(yield func(Out, error) bool) {
 		e := newEngine(ctx, ex, p.plan, conf, ordered)
 		e.loop = true
+		e.show()
 		c := &consumer[Out]{e: e, ctx: ctx}
 		defer c.leave()
 		src := &source[In]{e: e, labels: labels, feeder: feeder{make(chan struct{}, 1)}}
