@@ -12,11 +12,14 @@ func (e *engine) emit(ctx context.Context, it *item, s *site, val any) error {
 	e.mu.Lock()
 	p := e.pools[s.pool]
 	for {
+		var err error
 		if c := it.canceledBy(); c != nil {
-			e.unlock()
-			return c
+			err = c
+		} else {
+			err = ctx.Err()
 		}
-		if err := ctx.Err(); err != nil {
+		if err != nil {
+			e.wakeStalledLocked() // a place that it was given is free again
 			e.unlock()
 			return err
 		}
@@ -39,7 +42,9 @@ func (e *engine) emit(ctx context.Context, it *item, s *site, val any) error {
 		})
 		p.claim(ctx)
 		e.mu.Lock()
-		if i := slices.Index(e.stalled, st); i >= 0 {
+		if st.granted {
+			e.made[it.site]-- // from here on it is as free as if it had just become so
+		} else if i := slices.Index(e.stalled, st); i >= 0 {
 			e.stalled = slices.Delete(e.stalled, i, i+1)
 		}
 	}
@@ -94,7 +99,8 @@ func (e *engine) mayEmitLocked(it *item) bool {
 	return e.made[it.site] < e.conf.window || e.ordered && e.head == it
 }
 
-// wakeStalledLocked lets those go on that may emit now.
+// wakeStalledLocked lets those go on that may emit now. A call gets its place by
+// that, so that no more are woken than there is room for.
 func (e *engine) wakeStalledLocked() {
 	if len(e.stalled) == 0 {
 		return
@@ -107,6 +113,10 @@ func (e *engine) wakeStalledLocked() {
 		case e.failure == nil && s.it.canceledBy() == nil && !e.mayEmitLocked(s.it):
 			e.stalled = append(e.stalled, s)
 		case s.wake != nil:
+			if e.failure == nil && s.it.canceledBy() == nil {
+				s.granted = true
+				e.made[s.it.site]++
+			}
 			e.signalLocked(s.wake)
 		case e.emitLocked(s.it):
 			e.admittedLocked(s.it)

@@ -157,8 +157,9 @@ type feeder struct{ wake chan struct{} }
 // A stall is an item that may not emit at the moment: a call of a FlatMap,
 // which is told, or an item that the engine makes into parts.
 type stall struct {
-	it   *item
-	wake chan struct{}
+	it      *item
+	wake    chan struct{}
+	granted bool // there is a place for one part, which counts among those made
 }
 
 // wantsLocked reports whether the source may, and should, go on.

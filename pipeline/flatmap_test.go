@@ -264,3 +264,43 @@ func TestFlatMapsInARow(t *testing.T) {
 		}
 	}
 }
+
+// A call that was given a place for a part, and then has no use for it since its
+// time is over, leaves it to the next one, though its item stays for a retry.
+func TestAPlaceForAPartIsGivenBack(t *testing.T) {
+	inBubble(t, 8, func(t *testing.T, e *antflow.Executor) {
+		start := time.Now()
+		const full, late, other, busy = 0, 1, 2, 3
+		emitted := make(map[int]time.Duration)
+		many := pipeline.FlatMap("many", func(_ context.Context, x int) iter.Seq2[int, error] {
+			return func(yield func(int, error) bool) {
+				switch x {
+				case full:
+					_ = yield(x, nil) && yield(x, nil) && yield(x, nil)
+				case busy: // has the only worker while the place is given to late
+					time.Sleep(seconds(14))
+				default:
+					if yield(x, nil) {
+						emitted[x] = time.Since(start)
+					}
+				}
+			}
+		}, antflow.Timeout(seconds(30)), antflow.Retries(1), antflow.RetryDelay(time.Hour))
+		calls := 0
+		slow := pipeline.Stage("slow", func(ctx context.Context, x int) (int, error) {
+			if calls++; calls == 1 {
+				return x, testkit.Sleep(ctx, seconds(25))
+			}
+			return x, testkit.Sleep(ctx, time.Hour)
+		})
+		run := pipeline.Then(many, slow).Start(t.Context(), e, pipeline.Window(3))
+		runFeed(t, run, full, late)
+		runUntil(start, seconds(20))
+		runFeed(t, run, other)
+		runUntil(start, seconds(21))
+		runFeed(t, run, busy)
+		runUntil(start, seconds(40))
+		expect(t, "parts at", emitted, "map[2:35s]")
+		run.Stop()
+	})
+}
