@@ -34,7 +34,6 @@ func (e *engine) haltLocked(cause error, ctxErr error) bool {
 	for _, g := range e.gathers {
 		g.dropLocked(c)
 	}
-	e.wakeStalledLocked()
 	e.tellLocked()
 	return true
 }
@@ -121,6 +120,9 @@ func (e *engine) cancelLocked(it *item, c *cancelError) {
 		e.canceledLocked(it, c)
 	case phaseEmitting: // its parts are canceled by themselves
 		it.x.canceled = c
+		if it.q != nil {
+			e.fans[s.fan].resumeLocked(it, false)
+		}
 	}
 }
 
@@ -184,7 +186,6 @@ func (e *engine) cancelOrigin(o *origin, c *cancelError) {
 			e.settleLocked(o)
 		}
 		e.cancelAllLocked(items, c)
-		e.wakeStalledLocked()
 	}
 	e.unlock()
 }

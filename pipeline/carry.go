@@ -315,7 +315,7 @@ func (e *engine) call(it *item, s *site, out any, ctx *callContext, o *outcome) 
 func (e *engine) invoke(it *item, s *site, out any, ctx context.Context) error {
 	switch s.def.kind {
 	case stageExpand:
-		return s.def.expand(ctx, it.val, out, func() error { return e.emit(ctx, it, s, out) })
+		return s.def.expand(ctx, it.val, out, func() (bool, error) { return e.emit(ctx, it, s, out) })
 	case stageFold:
 		return e.gathers[s.gather].fold.step(ctx, it.val)
 	}

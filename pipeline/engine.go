@@ -44,7 +44,8 @@ type engine struct {
 	ready    int   // items in phaseReady that wait for a carrier
 	crew     crew
 	feeders  []*feeder // wait for room in the window, first come, first served
-	stalled  []*stall  // calls and items that wait to emit
+	fans     []*fan    // the end first
+	stalls   int       // items that are stalled there
 	unsent   []*item   // to be submitted as tasks, once there is a keeper
 	prios    bool      // not all items are of priority 0
 	spare    [][]any   // cells to be used again, by the type of their value
@@ -124,13 +125,17 @@ type pool struct {
 	laden   int   // items in carriers' loads beyond the one that has a worker
 	coming  int   // of loads upstream, those that room is kept for
 	claims  []*claim
+	fans    []*fan          // its sites, of a FlatMap
+	stalls  int             // calls that are stalled there, and have their workers
+	lent    int             // but for so many
+	regains []chan struct{} // calls that are no more, and wait for a worker
+
+	unpermitted atomic.Int64 // calls that could not get the permit of the semaphore again
 
 	figures figures
 }
 
-// A claim is a wait for a worker of a pool that an item does not make in one of
-// its queues: the executor makes it for the next of its tasks, or a call that
-// lent its worker.
+// A claim is the executor's wait for a worker for the next of a pool's tasks.
 type claim struct{ granted chan struct{} }
 
 func (p *pool) idle() int { return max(p.limit-p.running-p.held, 0) }
@@ -153,14 +158,6 @@ func (p *pool) isLow() bool { return p.queued() <= p.room()/2 }
 
 // A feeder waits until its input may come, or has got in.
 type feeder struct{ wake chan struct{} }
-
-// A stall is an item that may not emit at the moment: a call of a FlatMap,
-// which is told, or an item that the engine makes into parts.
-type stall struct {
-	it      *item
-	wake    chan struct{}
-	granted bool // there is a place for one part, which counts among those made
-}
 
 // wantsLocked reports whether the source may, and should, go on.
 func (e *engine) wantsLocked() bool {
@@ -185,6 +182,9 @@ func (e *engine) signalLocked(c chan struct{}) {
 // unlock releases mu and then does what was noted under it.
 func (e *engine) unlock() {
 	for {
+		if e.stalls > 0 {
+			e.stirLocked()
+		}
 		for e.live == 0 && !e.over && e.restLocked() {
 		}
 		if c := &e.crew; e.ready > c.pending+c.looking || c.state != keeperThere || e.live == e.out.n {

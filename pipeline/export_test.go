@@ -16,10 +16,10 @@ func (m *Monitor) Dump() string {
 	defer e.mu.Unlock()
 	var b strings.Builder
 	fmt.Fprintf(&b, "live %d roots %d made %v ready %d crew %+v closed %v failure %v over %v yielded %d starved %v stalled %d out %d waits %v unsent %d\n",
-		e.live, e.roots, e.made, e.ready, e.crew, e.closed, e.failure, e.over, e.yielded.Load(), e.starved != nil, len(e.stalled), e.out.n, e.waits, len(e.unsent))
+		e.live, e.roots, e.made, e.ready, e.crew, e.closed, e.failure, e.over, e.yielded.Load(), e.starved != nil, e.stalls, e.out.n, e.waits, len(e.unsent))
 	for _, p := range e.pools {
-		fmt.Fprintf(&b, "pool %s tasks %v limit %d waiting %d ready %d blocked %d pending %d running %d held %d delayed %d laden %d coming %d claims %d room %v\n",
-			p.def.name, p.tasks, p.limit, p.waiting.n, p.ready.n, p.blocked.n, p.pending, p.running, p.held, p.delayed, p.laden, p.coming, len(p.claims), p.hasRoom())
+		fmt.Fprintf(&b, "pool %s tasks %v limit %d waiting %d ready %d blocked %d pending %d running %d held %d delayed %d laden %d coming %d claims %d stalls %d lent %d regains %d room %v\n",
+			p.def.name, p.tasks, p.limit, p.waiting.n, p.ready.n, p.blocked.n, p.pending, p.running, p.held, p.delayed, p.laden, p.coming, len(p.claims), p.stalls, p.lent, len(p.regains), p.hasRoom())
 	}
 	for i, c := range e.cursors {
 		fmt.Fprintf(&b, "cursor %d: %p\n", i, c)
@@ -58,6 +58,7 @@ func (m *Monitor) CheckInvariants() (err error) {
 	defer e.unlock()
 	e.recallAllLocked()
 	e.countLocked()
+	e.stirLocked() // as unlock would
 	bad := func(format string, args ...any) {
 		if err == nil {
 			err = fmt.Errorf(format, args...)
@@ -134,12 +135,33 @@ func (m *Monitor) CheckInvariants() (err error) {
 		if p.running < p.ready.n || p.held < 0 || p.pending < 0 {
 			bad("stage %q: %d running, %d held, %d pending", p.def.name, p.running, p.held, p.pending)
 		}
-		if p.idle() > 0 && (p.resumed.n > 0 || !p.tasks && p.waiting.n > 0 || len(p.claims) > 0) {
+		if p.idle() > 0 && (p.resumed.n > 0 || !p.tasks && p.waiting.n > 0 || len(p.claims)+len(p.regains)+p.lent > 0) {
 			bad("stage %q has %d idle workers, and %d items wait", p.def.name, p.idle(), p.waiting.n)
 		}
-		if p.hasRoom() && p.blocked.n > 0 {
+		stalls := 0
+		for _, f := range p.fans {
+			stalls += f.stalled.n
+		}
+		if stalls != p.stalls || p.lent < 0 || p.lent > p.stalls || len(p.regains) > 0 && p.lent < p.stalls {
+			bad("stage %q: %d calls are stalled: it has %d, %d without their workers, and %d calls wait for theirs",
+				p.def.name, stalls, p.stalls, p.lent, len(p.regains))
+		}
+		if it := p.firstLocked(); it != nil && !p.tasks && p.lent < p.stalls {
+			bad("stage %q: the item %d waits for a worker that a stalled call has", p.def.name, it.id)
+		}
+		if (p.hasRoom() || p.floodedLocked()) && p.blocked.n > 0 {
 			bad("stage %q has room, and %d items are blocked", p.def.name, p.blocked.n)
 		}
+	}
+	stalls := 0
+	for _, f := range e.fans {
+		stalls += f.stalled.n
+		if it := f.nextLocked(); it != nil {
+			bad("item %d at %d may be made into parts, and waits for that", it.id, it.site)
+		}
+	}
+	if stalls != e.stalls {
+		bad("%d items are stalled: the run has %d", stalls, e.stalls)
 	}
 	for _, g := range e.gathers {
 		stuck += g.blocked.n

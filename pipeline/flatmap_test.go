@@ -266,41 +266,39 @@ func TestFlatMapsInARow(t *testing.T) {
 }
 
 // A call that was given a place for a part, and then has no use for it since its
-// time is over, leaves it to the next one, though its item stays for a retry.
+// time is over, leaves it to the next one.
 func TestAPlaceForAPartIsGivenBack(t *testing.T) {
 	inBubble(t, 8, func(t *testing.T, e *antflow.Executor) {
 		start := time.Now()
-		const full, late, other, busy = 0, 1, 2, 3
+		const first, never, late, other = 0, 1, 2, 3
+		arrive := pipeline.Stage("arrive", func(ctx context.Context, x int) (int, error) {
+			return x, testkit.Sleep(ctx, map[int]time.Duration{first: seconds(20), never: time.Hour, other: seconds(1)}[x])
+		}, pipeline.Workers(4))
 		emitted := make(map[int]time.Duration)
 		many := pipeline.FlatMap("many", func(_ context.Context, x int) iter.Seq2[int, error] {
 			return func(yield func(int, error) bool) {
 				switch x {
-				case full:
-					_ = yield(x, nil) && yield(x, nil) && yield(x, nil)
-				case busy: // has the only worker while the place is given to late
-					time.Sleep(seconds(14))
-				default:
-					if yield(x, nil) {
+				case first: // has the only worker while the place is given to late
+					time.Sleep(seconds(20))
+				case late:
+					_ = yield(1, nil) && yield(2, nil) && yield(3, nil)
+				case other:
+					if yield(4, nil) {
 						emitted[x] = time.Since(start)
 					}
 				}
 			}
-		}, antflow.Timeout(seconds(30)), antflow.Retries(1), antflow.RetryDelay(time.Hour))
-		calls := 0
-		slow := pipeline.Stage("slow", func(ctx context.Context, x int) (int, error) {
-			if calls++; calls == 1 {
-				return x, testkit.Sleep(ctx, seconds(25))
-			}
-			return x, testkit.Sleep(ctx, time.Hour)
+		}, antflow.Timeout(seconds(30)))
+		skip := pipeline.Filter("skip", func(ctx context.Context, x int) (bool, error) {
+			return false, testkit.Sleep(ctx, map[int]time.Duration{1: seconds(25)}[x]+max(0, time.Duration(x-1))*time.Hour)
 		})
-		run := pipeline.Then(many, slow).Start(t.Context(), e, pipeline.Window(3))
-		runFeed(t, run, full, late)
-		runUntil(start, seconds(20))
-		runFeed(t, run, other)
-		runUntil(start, seconds(21))
-		runFeed(t, run, busy)
-		runUntil(start, seconds(40))
-		expect(t, "parts at", emitted, "map[2:35s]")
-		run.Stop()
+		ctx, cancel := context.WithCancel(t.Context())
+		done := testkit.Started(func() {
+			results(pipeline.Then(pipeline.Then(arrive, many), skip).Run(ctx, e, upTo(4), pipeline.Window(4)))
+		})
+		runUntil(start, seconds(50))
+		expect(t, "parts at", emitted, "map[3:40s]")
+		cancel()
+		<-done
 	})
 }

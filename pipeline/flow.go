@@ -33,7 +33,12 @@ func (e *engine) arriveLocked(it *item, to int, now int64) arrival {
 			x.parts = s.unbatch.count(it.val)
 		}
 		it.phase = phaseEmitting
-		if e.emitLocked(it) || x.stalled {
+		f := e.fans[s.fan]
+		if f.stalled.n > 0 && x.parts > 0 && f.firstLocked() != it { // not before those
+			f.stallLocked(it)
+			return arrivedIn
+		}
+		if e.emitLocked(it) || it.q != nil {
 			return arrivedIn
 		}
 		return arrivedNot
@@ -60,7 +65,7 @@ func (e *engine) arriveLocked(it *item, to int, now int64) arrival {
 func (p *pool) arriveLocked(it *item, now int64) arrival {
 	// Where others are blocked though there is room, they are about to be let
 	// in; what comes meanwhile must not overtake them.
-	if first := p.blocked.first(); p.hasRoom() && (first == nil || first.prio < it.prio) {
+	if first := p.blocked.first(); (p.hasRoom() || p.floodedLocked()) && (first == nil || first.prio < it.prio) {
 		return p.takeInLocked(it, now)
 	}
 	it.phase = phaseBlocked
@@ -95,7 +100,7 @@ func (p *pool) takeInLocked(it *item, now int64) arrival {
 // freeLocked reports whether an item that comes now gets a worker at once. That
 // one is idle is not enough: loads and what is kept for them may need it.
 func (p *pool) freeLocked() bool {
-	return p.waiting.n == 0 && p.resumed.n == 0 && len(p.claims) == 0 && p.idle() > 0 && p.hasRoom()
+	return p.waiting.n == 0 && p.resumed.n == 0 && p.unclaimedLocked() && p.hasRoom()
 }
 
 // enteredLocked counts an item in.
@@ -137,40 +142,89 @@ func (e *engine) carryLocked(it *item, a arrival) {
 	}
 }
 
-// serveLocked gives what is free of the pool to those who wait: workers to
-// claims first, which are of items that had one before, and room to those who
-// are blocked.
-func (p *pool) serveLocked() {
+// unclaimedLocked reports whether a worker is idle that no task of the executor
+// waits for, and no call.
+func (p *pool) unclaimedLocked() bool {
+	return p.idle() > 0 && len(p.claims) == 0 && len(p.regains) == 0 && p.lent == 0
+}
+
+// serveLocked gives what is free of the pool to those who wait: workers, and
+// room to those who are blocked. It reports whether somebody got any.
+func (p *pool) serveLocked() (served bool) {
 	e := p.e
-	for p.idle() > 0 {
-		if len(p.claims) > 0 {
-			c := p.claims[0]
-			p.claims[0] = nil
-			p.claims = p.claims[1:]
-			p.running++
-			e.signalLocked(c.granted)
-			continue
+	for {
+		for p.giveLocked() {
+			served = true
 		}
-		it, next := p.resumed.first(), p.waiting.first()
-		if it == nil || next != nil && next.prio > it.prio {
-			it = next
-		}
-		if it == nil || p.tasks {
+		if p.blocked.n == 0 || !p.hasRoom() && !p.floodedLocked() {
 			break
 		}
-		it.q.remove(it)
-		p.running++
-		it.phase = phaseReady
-		e.carryLocked(it, arrivedReady)
-	}
-	for p.blocked.n > 0 && p.hasRoom() {
 		it := p.blocked.pop()
-		e.carryLocked(it, p.takeInLocked(it, 0))
+		e.carryLocked(it, p.takeInLocked(it, 0)) // it may be the one to have a worker now
 		e.admittedLocked(it)
+		served = true
 	}
 	if p == e.inlet {
 		e.feedLocked()
 	}
+	return served
+}
+
+// giveLocked gives a worker to somebody who waits for one, if there is one. Calls
+// that had one before come first, and those whose items the others may wait for.
+func (p *pool) giveLocked() bool {
+	e := p.e
+	if p.idle() == 0 && p.stalls == 0 {
+		return false
+	}
+	first := p.firstLocked()
+	switch {
+	case len(p.regains) > 0:
+		if !p.takeWorkerLocked(true) {
+			return false
+		}
+		e.signalLocked(p.regains[0])
+		p.regains[0] = nil
+		p.regains = p.regains[1:]
+	case first == nil && p.lent > 0:
+		if p.idle() == 0 {
+			return false
+		}
+		p.lent--
+		p.running++
+	case first != nil && !p.tasks:
+		if !p.takeWorkerLocked(true) {
+			return false
+		}
+		p.readyLocked(first)
+	case first != nil && first.q != nil: // not a task yet
+		first.q.remove(first)
+		p.sendLocked(first)
+	case len(p.claims) > 0:
+		if !p.takeWorkerLocked(first != nil) {
+			return false
+		}
+		e.signalLocked(p.claims[0].granted)
+		p.claims[0] = nil
+		p.claims = p.claims[1:]
+	default:
+		it, next := p.resumed.first(), p.waiting.first()
+		if it == nil || next != nil && next.prio > it.prio {
+			it = next
+		}
+		if it == nil || p.tasks || !p.takeWorkerLocked(false) {
+			return false
+		}
+		p.readyLocked(it)
+	}
+	return true
+}
+
+// readyLocked has an item carried that waited, and has a worker now.
+func (p *pool) readyLocked(it *item) {
+	it.q.remove(it)
+	it.phase = phaseReady
+	p.e.carryLocked(it, arrivedReady)
 }
 
 // admittedLocked is called when an item has got in where arriveLocked said that

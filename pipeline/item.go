@@ -94,8 +94,10 @@ type extra struct {
 	feeder  *feeder
 	batch   *gather
 
-	emitted, parts int  // of an emitting item
-	stalled        bool // which may not emit at the moment, and keeps no worker
+	emitted, parts int           // of an emitting item
+	wake           chan struct{} // of a stalled call
+	placed         bool          // it goes on, and there is a place for a part, which counts among those made
+	turn           int           // so many parts it may make before others that are stalled go on
 }
 
 // asMember is what is kept of an item that becomes part of a batch.

@@ -26,8 +26,9 @@ func (o runOption) applyRun(s *settings) { o(s) }
 // neither yielded, which one is when the loop's body returns, nor settled, nor in
 // a batch. So it may be smaller than a batch. The parts that a stage makes of
 // them, and the batches, are bounded in the same way for each place where that
-// happens. The default is 256 or four times the workers of all stages, whichever
-// is greater. n below 1 panics.
+// happens; in an ordered run half of that is for the parts of the item whose turn
+// it is, so that those of later ones don't hold them up. The default is 256 or
+// four times the workers of all stages, whichever is greater. n below 1 panics.
 func Window(n int) RunOption {
 	must(n >= 1, "Window(%d): the window must be at least 1", n)
 	return runOption(func(s *settings) { s.window = n })

@@ -79,7 +79,6 @@ func (e *engine) wentAsLocked(made int32) {
 	if g := e.plan.sites[made].gather; g >= 0 {
 		e.gathers[g].clearedLocked()
 	}
-	e.wakeStalledLocked()
 }
 
 // wentLocked makes room for n inputs.
@@ -93,7 +92,6 @@ func (e *engine) wentLocked(n int) {
 		e.roots++ // kept for it
 		e.signalLocked(f.wake)
 	}
-	e.wakeStalledLocked()
 }
 
 // narrowLocked notes that an item can't come to some of the points of order any

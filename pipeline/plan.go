@@ -17,7 +17,8 @@ type plan struct {
 	poolOf  map[*stageDef]int
 	wraps   bool  // histories are results
 	gathers []int // the sites that gather, upstream first
-	points  []int // the sites whose items have to come in order, the end first
+	fans    []int // the sites where items are made into parts, the last one first
+	points  []int // the sites whose items have to come in order, the end first; then those of fans
 	classes int   // types of values
 }
 
@@ -51,6 +52,8 @@ type site struct {
 
 	gather int // index among plan.gathers, or -1
 	point  int // index among plan.points, or -1
+	fan    int // index among plan.fans, or -1
+	front  int // the point where the first that may come to a fan is seen, and nobody waits; or -1
 	class  int // which type of values it is among those of the plan
 
 	outClass int  // the same of what a stage gives
@@ -81,7 +84,7 @@ func cellsOf[T any]() cells {
 type builder struct{ sites []site }
 
 func (b *builder) add(s site) int {
-	s.gather, s.point = -1, -1
+	s.gather, s.point, s.fan, s.front = -1, -1, -1, -1
 	b.sites = append(b.sites, s)
 	return len(b.sites) - 1
 }
@@ -102,6 +105,11 @@ func (s *site) nexts() []int {
 // gathers reports whether several items become one at s.
 func (s *site) gathers() bool {
 	return s.kind == siteBatch || s.kind == siteStage && s.def.kind == stageFold
+}
+
+// expands reports whether items become several at s.
+func (s *site) expands() bool {
+	return s.kind == siteTee || s.kind == siteUnbatch || s.kind == siteStage && s.def.kind == stageExpand
 }
 
 func lay(n node, out cells) *plan {
@@ -196,10 +204,7 @@ func (p *plan) number() {
 			s.simple = s.def.kind == stageMap
 		}
 	}
-	p.points = []int{0}
-	p.sites[0].point = 0
-	p.sites[0].reach = 1
-	for i := 1; i < len(p.sites); i++ {
+	for i := range p.sites {
 		s := &p.sites[i]
 		switch s.kind {
 		case siteStage:
@@ -207,14 +212,30 @@ func (p *plan) number() {
 		case siteWrap:
 			p.wraps = true
 		}
+		if i == 0 || s.gathers() || s.kind == siteStage && s.def.inOrder {
+			s.point = len(p.points)
+			p.points = append(p.points, i)
+		}
+	}
+	const most = 64 // bits of a reach
+	must(len(p.points) <= most, "more than %d batches, reductions and stages in order in one pipeline", most-1)
+	for i := range p.sites {
+		s := &p.sites[i]
+		if s.expands() {
+			s.fan = len(p.fans)
+			p.fans = append(p.fans, i)
+			if len(p.points) < most { // else a run is as right, and only slower
+				s.front = len(p.points)
+				p.points = append(p.points, i)
+			}
+		}
 		for _, next := range s.nexts() {
 			s.reach |= p.sites[next].reach
 		}
-		if s.gathers() || s.kind == siteStage && s.def.inOrder {
-			s.point = len(p.points)
-			p.points = append(p.points, i)
-			must(s.point < 64, "more than 63 batches, reductions and stages in order in one pipeline")
-			s.reach |= 1 << s.point
+		for _, at := range []int{s.point, s.front} {
+			if at >= 0 {
+				s.reach |= 1 << at
+			}
 		}
 	}
 	for i := len(p.sites) - 1; i > 0; i-- {

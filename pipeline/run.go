@@ -41,6 +41,15 @@ func newEngine(ctx context.Context, ex *antflow.Executor, p *plan, conf settings
 		e.pools[i] = q
 	}
 	e.gathers = make([]*gather, len(p.gathers))
+	for _, site := range p.fans {
+		s := &p.sites[site]
+		f := &fan{e: e, site: site, front: s.front}
+		if s.kind == siteStage {
+			f.pool = e.pools[s.pool]
+			f.pool.fans = append(f.pool.fans, f)
+		}
+		e.fans = append(e.fans, f)
+	}
 	for i, site := range p.gathers {
 		s := &p.sites[site]
 		g := &gather{e: e, site: site, order: s.point, def: s.batch}

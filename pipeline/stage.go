@@ -23,9 +23,9 @@ type stageDef struct {
 	overloaded func(error) bool // for that
 	opts       []antflow.TaskOption
 
-	call   func(ctx context.Context, in, out any) error                    // of a map
-	expand func(ctx context.Context, in, out any, emit func() error) error // calls emit with each value in out
-	fold   func() fold                                                     // makes one for a run
+	call   func(ctx context.Context, in, out any) error                // of a map
+	expand func(ctx context.Context, in, out any, emit emitFunc) error // calls emit with each value in out
+	fold   func() fold                                                 // makes one for a run
 }
 
 type stageKind uint8
@@ -64,8 +64,8 @@ func (stageOption) StageOption(option.Seal) {}
 
 // Workers is how many items a stage works on at a time; the default is 1. An
 // item that waits for a retry, a permit or a rate limit has no worker. One
-// that has no room in the next stage keeps its own until it has. n below 1
-// panics.
+// that has no room in the next stage keeps its own until it has, and so does a
+// call of a [FlatMap] that waits for room for a part. n below 1 panics.
 func Workers(n int) StageOption {
 	must(n >= 1, "Workers(%d): the number of workers must be at least 1", n)
 	return stageOption(func(d *stageDef) { d.workers, d.adapt = n, nil })
@@ -75,7 +75,9 @@ func Workers(n int) StageOption {
 // workers can take; the default is as many as it has workers, and at least 64.
 // While there are that many, the stages before it wait with what they have done,
 // and the source is not asked for more, or waits with its next item. Items that
-// come back for a retry don't count. A negative n panics.
+// come back for a retry don't count. In an ordered run a [FlatMap] takes in all
+// that comes while calls of it wait for room that depends on others; then the
+// [Window] is the bound. A negative n panics.
 func Buffer(n int) StageOption {
 	must(n >= 0, "Buffer(%d): the number of items must not be negative", n)
 	return stageOption(func(d *stageDef) { d.buffer = n })
@@ -136,21 +138,29 @@ func Filter[T any](name string, keep func(context.Context, T) (bool, error), opt
 
 // FlatMap is the pipeline of a stage that makes any number of items out of
 // one, as many as the sequence of fn yields; it may be endless. Each goes on at
-// once, and the sequence is pulled on as there is room. An error that it yields
-// fails the item, or takes it out if it is [ErrSkipped], and ends the sequence;
-// what came before has gone on. Therefore a call is retried only if it had
-// yielded nothing. To have all or nothing, return a slice from a [Stage] and put
-// [Unbatch] behind it.
+// once, and the sequence is pulled on as there is room, in the next stage and
+// in the [Window]. An error that it yields fails the item, or takes it out if it
+// is [ErrSkipped], and ends the sequence; what came before has gone on.
+// Therefore a call is retried only if it had yielded nothing. To have all or
+// nothing, return a slice from a [Stage] and put [Unbatch] behind it.
+//
+// While a call waits for room it keeps its worker, so that no more calls are
+// begun than the stage has [Workers]; but no slot of the executor, and no permit
+// of the stage's semaphore, whose error is the item's if it can't be had again.
+// In an ordered run its worker may go to the item that all wait for, and with
+// that, where the calls wait for a permit, a rate limit or the executor's queue,
+// to those in front of it.
 func FlatMap[A, B any](name string, fn func(context.Context, A) iter.Seq2[B, error], opts ...StageOption) Pipeline[A, B] {
 	must(fn != nil, "FlatMap(%q): the function must not be nil", name)
 	d := newStage("FlatMap", name, stageExpand, opts)
-	d.expand = func(ctx context.Context, in, out any, emit func() error) error {
+	d.expand = func(ctx context.Context, in, out any, emit emitFunc) error {
 		emitted := false
 		for v, err := range fn(ctx, *in.(*A)) {
 			if err == nil {
 				*out.(*B) = v
-				err = emit()
-				emitted = emitted || err == nil
+				var made bool
+				made, err = emit()
+				emitted = emitted || made
 			}
 			if err != nil && emitted {
 				return antflow.Permanent(err)

@@ -217,7 +217,7 @@ type places struct {
 func (s *places) TryAcquire(int64) bool {
 	p := s.p
 	p.e.mu.Lock()
-	free := p.idle() > 0 && len(p.claims) == 0
+	free := p.unclaimedLocked()
 	if free {
 		p.running++
 	}
@@ -233,7 +233,7 @@ func (s *places) TryAcquire(int64) bool {
 func (s *places) Acquire(ctx context.Context, _ int64) error {
 	p := s.p
 	p.e.mu.Lock()
-	if p.idle() > 0 && len(p.claims) == 0 {
+	if p.unclaimedLocked() {
 		p.running++
 		p.e.unlock()
 	} else {
@@ -258,7 +258,7 @@ func (s *places) Acquire(ctx context.Context, _ int64) error {
 
 // Release implements [antflow.Semaphore].
 func (s *places) Release(int64) {
-	if s.more != nil {
+	if s.more != nil && !s.p.lacksPermit() {
 		s.more.Release(1)
 	}
 	s.p.release()
