@@ -135,8 +135,12 @@ func (m *Monitor) CheckInvariants() (err error) {
 		if p.running < p.ready.n || p.held < 0 || p.pending < 0 {
 			bad("stage %q: %d running, %d held, %d pending", p.def.name, p.running, p.held, p.pending)
 		}
-		if p.idle() > 0 && (p.resumed.n > 0 || !p.tasks && p.waiting.n > 0 || len(p.claims)+len(p.regains)+p.lent > 0) {
-			bad("stage %q has %d idle workers, and %d items wait", p.def.name, p.idle(), p.waiting.n)
+		lacks := p.lent
+		if p.tasks && p.firstLocked() != nil { // its claim may be on the way
+			lacks = 0
+		}
+		if p.idle() > 0 && (p.resumed.n > 0 || !p.tasks && p.waiting.n > 0 || len(p.claims)+len(p.regains)+lacks > 0) {
+			bad("stage %q has %d idle workers, and %d items, %d tasks and %d calls wait", p.def.name, p.idle(), p.waiting.n, len(p.claims), len(p.regains)+lacks)
 		}
 		stalls := 0
 		for _, f := range p.fans {

@@ -31,7 +31,7 @@ func TestRandomGraphsAreFed(t *testing.T) {
 func runFedGraph(t *testing.T, seed uint64) {
 	testkit.Bubble(t, func(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
-		b := &builder{rnd: rnd, t: t}
+		b := newBuilder(t, rnd, false)
 		g := b.graph(1 + rnd.IntN(4))
 		p := g.p
 		gathers := rnd.IntN(2) == 0

@@ -40,6 +40,16 @@ type builder struct {
 	names  int
 	gather bool // batches are allowed
 	t      *testing.T
+
+	sem     antflow.Semaphore // shared by stages, with so many permits
+	permits int64
+	holders atomic.Int64
+}
+
+func newBuilder(t *testing.T, rnd *rand.Rand, gather bool) *builder {
+	b := &builder{rnd: rnd, gather: gather, t: t, permits: 1 + rnd.Int64N(2)}
+	b.sem = antflow.NewSemaphore(b.permits)
+	return b
 }
 
 func (b *builder) name() string {
@@ -55,17 +65,25 @@ func appended(v value, s string) value {
 	return w
 }
 
-// stageOptions are some options, and the number of workers.
-func (b *builder) stageOptions() ([]pipeline.StageOption, int) {
+// stageOptions are some options, and a function that sleeps as a stage with them
+// does.
+func (b *builder) stageOptions() ([]pipeline.StageOption, func(context.Context)) {
 	workers := 1 + b.rnd.IntN(4)
 	opts := []pipeline.StageOption{pipeline.Workers(workers)}
 	if b.rnd.IntN(2) == 0 {
 		opts = append(opts, pipeline.Buffer(b.rnd.IntN(4)))
 	}
-	return opts, workers
+	if b.rnd.IntN(4) == 0 {
+		opts = append(opts, pipeline.InOrder())
+	}
+	permit := b.rnd.IntN(5) == 0
+	if permit {
+		opts = append(opts, antflow.WithSemaphore(b.sem))
+	}
+	return opts, b.sleeper(workers, permit)
 }
 
-func (b *builder) sleeper(workers int) func(context.Context) {
+func (b *builder) sleeper(workers int, permit bool) func(context.Context) {
 	delay := time.Duration(b.rnd.IntN(5)) * time.Millisecond
 	seed := b.rnd.Uint64()
 	var running atomic.Int64
@@ -73,6 +91,12 @@ func (b *builder) sleeper(workers int) func(context.Context) {
 	return func(context.Context) {
 		if n := running.Add(1); n > int64(workers) {
 			b.t.Errorf("%d calls of a stage with %d workers", n, workers)
+		}
+		if permit {
+			if n := b.holders.Add(1); n > b.permits {
+				b.t.Errorf("%d calls with %d permits", n, b.permits)
+			}
+			defer b.holders.Add(-1)
 		}
 		if delay > 0 {
 			n := calls.Add(1)
@@ -93,11 +117,7 @@ func each(fn func(value) []value) func([]value) []value {
 
 func (b *builder) stage() graph {
 	name := b.name()
-	opts, workers := b.stageOptions()
-	sleep := b.sleeper(workers)
-	if b.rnd.IntN(4) == 0 {
-		opts = append(opts, pipeline.InOrder())
-	}
+	opts, sleep := b.stageOptions()
 	flaky := b.rnd.IntN(3) == 0
 	if flaky {
 		opts = append(opts, antflow.Retries(50), antflow.RetryDelay(time.Millisecond))
@@ -115,8 +135,7 @@ func (b *builder) stage() graph {
 
 func (b *builder) filter() graph {
 	name := b.name()
-	opts, workers := b.stageOptions()
-	sleep := b.sleeper(workers)
+	opts, sleep := b.stageOptions()
 	keep := func(v value) bool { return len(v) == 0 || (len(v[0])+int(v[0][0]))%3 != 0 }
 	p := pipeline.Filter(name, func(ctx context.Context, v value) (bool, error) {
 		sleep(ctx)
@@ -132,19 +151,30 @@ func (b *builder) filter() graph {
 
 func (b *builder) flatMap() graph {
 	name := b.name()
-	opts, workers := b.stageOptions()
-	sleep := b.sleeper(workers)
-	n := b.rnd.IntN(4)
+	opts, sleep := b.stageOptions()
+	n := b.rnd.IntN(4) << (b.rnd.IntN(3) * b.rnd.IntN(2)) // up to 12
 	parts := func(v value) (out []value) {
 		for i := range n {
 			out = append(out, appended(v, fmt.Sprintf("/%d", i)))
 		}
 		return out
 	}
+	flaky := b.rnd.IntN(3) == 0
+	if flaky {
+		opts = append(opts, antflow.Retries(50), antflow.RetryDelay(time.Millisecond))
+	}
+	var tries atomic.Int64
 	p := pipeline.FlatMap(name, func(ctx context.Context, v value) iter.Seq2[value, error] {
 		sleep(ctx)
 		return func(yield func(value, error) bool) {
-			for _, w := range parts(v) {
+			if flaky && tries.Add(1)%3 == 0 {
+				yield(nil, errors.New("flaky"))
+				return
+			}
+			for i, w := range parts(v) {
+				if i > 0 {
+					sleep(ctx)
+				}
 				if !yield(w, nil) {
 					return
 				}
@@ -225,7 +255,7 @@ func (b *builder) graph(depth int) graph {
 	switch n := b.rnd.IntN(12); {
 	case n < 5:
 		return b.stage()
-	case n < 7:
+	case n < 6:
 		return b.filter()
 	case n < 8:
 		return b.flatMap()
@@ -271,7 +301,7 @@ func testGraph(t *testing.T, seed uint64) bool {
 		testkit.Bubble(t, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			ordered := rnd.IntN(3) > 0
-			b := &builder{rnd: rnd, gather: ordered, t: t}
+			b := newBuilder(t, rnd, ordered)
 			g := b.graph(1 + rnd.IntN(4))
 			n := rnd.IntN(60)
 			in := make([]value, n)
