@@ -61,10 +61,11 @@ func (f *fan) mayYieldLocked(it *item) bool {
 
 // mayResumeLocked reports the same of a stalled one. It goes on when a quarter of
 // its room is free, and not for each single place; what the others have is less
-// than the rest of the window, so that the first does not wait for them.
+// than the rest of the window, so that the first does not wait for them. When the
+// run is to end, it does to be told so.
 func (f *fan) mayResumeLocked(it *item) bool {
 	room := f.roomLocked(it)
-	return f.e.ordered && f.e.head == it || f.e.made[f.site] <= room-quarter(room)
+	return f.e.ordered && f.e.head == it || f.e.made[f.site] <= room-quarter(room) || f.e.failure != nil
 }
 
 func quarter(room int) int { return max(room/4, 1) }

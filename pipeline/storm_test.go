@@ -49,9 +49,8 @@ func unruly(seed uint64) func(context.Context, int) (int, error) {
 // stormy is a pipeline with one of everything.
 func stormy(rnd *rand.Rand) pipeline.Pipeline[int, int] {
 	n := 0
-	stage := func(opts ...pipeline.StageOption) pipeline.Pipeline[int, int] {
-		n++
-		opts = append(opts, pipeline.Workers(1+rnd.IntN(4)))
+	options := func() []pipeline.StageOption {
+		opts := []pipeline.StageOption{pipeline.Workers(1 + rnd.IntN(4))}
 		if rnd.IntN(2) == 0 {
 			opts = append(opts, pipeline.Buffer(rnd.IntN(3)))
 		}
@@ -63,11 +62,19 @@ func stormy(rnd *rand.Rand) pipeline.Pipeline[int, int] {
 		case 2:
 			opts = append(opts, antflow.Timeout(3*time.Millisecond))
 		}
-		return pipeline.Stage(fmt.Sprintf("s%d", n), unruly(rnd.Uint64()), opts...)
+		return opts
 	}
+	stage := func() pipeline.Pipeline[int, int] {
+		n++
+		return pipeline.Stage(fmt.Sprintf("s%d", n), unruly(rnd.Uint64()), options()...)
+	}
+	few := 1 + rnd.IntN(5)
 	many := pipeline.FlatMap("many", func(_ context.Context, x int) iter.Seq2[int, error] {
 		return func(yield func(int, error) bool) {
-			for range x % 4 {
+			for i := range x % 4 * few {
+				if i%3 == 2 {
+					time.Sleep(time.Millisecond)
+				}
 				if !yield(x, nil) {
 					return
 				}
@@ -76,7 +83,7 @@ func stormy(rnd *rand.Rand) pipeline.Pipeline[int, int] {
 				yield(0, errStorm)
 			}
 		}
-	}, pipeline.Workers(2))
+	}, options()...)
 	sum := pipeline.Stage("sum", func(_ context.Context, xs []int) ([]int, error) {
 		if rand.IntN(10) == 0 {
 			return nil, errStorm
