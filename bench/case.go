@@ -84,6 +84,7 @@ func Rows() []Row {
 		pipelineFeed(),
 		pipelineRoundTrip(),
 		pipelineBatch(),
+		pipelineParts(),
 	}
 }
 

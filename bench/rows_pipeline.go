@@ -260,14 +260,23 @@ var (
 )
 
 func passPipeline(run running) opening {
-	return func(s stages) (passage, func()) { return through(s.composed(), s.pool, run) }
+	return func(s stages) (passage, func()) { return through(s.pool, run.of(s.composed())) }
+}
+
+// A transit gives the results of inputs.
+type transit func(ex *antflow.Executor, inputs iter.Seq[int]) iter.Seq2[int, error]
+
+func (run running) of(p pipeline.Pipeline[int, int]) transit {
+	return func(ex *antflow.Executor, inputs iter.Seq[int]) iter.Seq2[int, error] {
+		return run(p, context.Background(), ex, inputs)
+	}
 }
 
 // through takes inputs through a pipeline.
-func through(p pipeline.Pipeline[int, int], workers int, run running) (passage, func()) {
+func through(workers int, results transit) (passage, func()) {
 	e := antflow.New(workers)
 	return func(inputs iter.Seq[int], yield func(int)) error {
-		for v, err := range run(p, context.Background(), e, inputs) {
+		for v, err := range results(e, inputs) {
 			if err != nil {
 				return err
 			}

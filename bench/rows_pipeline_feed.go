@@ -163,7 +163,7 @@ func composedBatches() pipeline.Pipeline[int, int] {
 }
 
 func batchPipeline(run running) func() (passage, func()) {
-	return func() (passage, func()) { return through(composedBatches(), Workers, run) }
+	return func() (passage, func()) { return through(Workers, run.of(composedBatches())) }
 }
 
 func batchChannels(j joint) func() (passage, func()) {

@@ -77,6 +77,12 @@ func mapped[A, B any](in <-chan try[A], n int, fn func(A) (B, error), j joint) <
 			}
 		}
 	}
+	joined(n, work, out)
+	return out
+}
+
+// joined has n goroutines work, and then closes what they send to.
+func joined[T any](n int, work func(), out chan<- T) {
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(work)
@@ -85,6 +91,36 @@ func mapped[A, B any](in <-chan try[A], n int, fn func(A) (B, error), j joint) <
 		wg.Wait()
 		close(out)
 	}()
+}
+
+// expanded has n goroutines send all that fn makes of what comes.
+func expanded[A, B any](in <-chan try[A], n int, fn func(A) iter.Seq[B], j joint) <-chan try[B] {
+	out := make(chan try[B], j.buffer)
+	expand := func(t try[A]) {
+		if t.err != nil {
+			out <- try[B]{err: t.err}
+			return
+		}
+		for v := range fn(t.value) {
+			out <- try[B]{value: v}
+		}
+	}
+	work := func() {
+		for t := range in {
+			expand(t)
+		}
+	}
+	if j.ordered {
+		turns := inTurns(in, n, j)
+		work = func() {
+			for t := range turns {
+				<-t.own
+				expand(t.item)
+				t.pass()
+			}
+		}
+	}
+	joined(n, work, out)
 	return out
 }
 
@@ -218,19 +254,12 @@ func passPlain(s stages) (passage, func()) {
 		in := entry
 		for _, workers := range s.workers {
 			from, to := in, make(chan int, max(buffer, workers))
-			var wg sync.WaitGroup
-			for range workers {
-				wg.Go(func() {
-					for x := range from {
-						v, _ := s.fn(x)
-						to <- v
-					}
-				})
-			}
-			go func() {
-				wg.Wait()
-				close(to)
-			}()
+			joined(workers, func() {
+				for x := range from {
+					v, _ := s.fn(x)
+					to <- v
+				}
+			}, to)
 			in = to
 		}
 		for v := range in {
