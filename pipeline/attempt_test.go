@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -51,6 +52,48 @@ type brokenSemaphore struct{}
 func (brokenSemaphore) Acquire(context.Context, int64) error { return errFlaky }
 func (brokenSemaphore) TryAcquire(int64) bool                { return false }
 func (brokenSemaphore) Release(int64)                        {}
+
+// A crankySemaphore always has a permit, but each of its methods once ends
+// otherwise than it should.
+type crankySemaphore struct {
+	end   func()
+	trial bool // TryAcquire ends so, else Acquire
+	calls [2]int
+}
+
+func (s *crankySemaphore) once(method int) {
+	if s.calls[method]++; s.calls[method] == 2 {
+		s.end()
+	}
+}
+
+func (s *crankySemaphore) TryAcquire(int64) bool {
+	if s.trial {
+		s.once(0)
+	}
+	return s.trial
+}
+
+func (s *crankySemaphore) Acquire(context.Context, int64) error { s.once(0); return nil }
+func (s *crankySemaphore) Release(int64)                        { s.once(1) }
+
+// A semaphore that panics takes no worker with it.
+func TestNoWorkerIsLostWithAPermit(t *testing.T) {
+	for name, end := range map[string]func(){"panic": func() { panic("cranky") }, "goexit": runtime.Goexit} {
+		for _, trial := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, trial), func(t *testing.T) {
+				inBubble(t, 2, func(t *testing.T, e *antflow.Executor) {
+					sem := &crankySemaphore{end: end, trial: trial}
+					p := pipeline.Stage("work", newRecord().taking(time.Second), antflow.WithSemaphore(sem))
+					values, errs := results(p.Run(t.Context(), e, upTo(9)))
+					if len(values)+len(errs) != 9 || len(errs) == 0 || len(errs) > 2 {
+						t.Errorf("%v, %v", values, errs)
+					}
+				})
+			})
+		}
+	}
+}
 
 // RetryIf and the Backoff see the error without its marks.
 func TestMarksAreTakenOff(t *testing.T) {

@@ -207,14 +207,15 @@ var errPanicked error = sentinel("the call of the stage's function did not retur
 
 // places are the workers of a pool as a semaphore, with the one of the stage's
 // options behind it. So the executor's tasks take a worker like a permit: with
-// none they wait without a slot, and between attempts they have none.
+// none they wait without a slot, and between attempts they have none. A method of the
+// semaphore behind it that panics or ends the goroutine takes no worker with it.
 type places struct {
 	p    *pool
 	more antflow.Semaphore // or nil
 }
 
 // TryAcquire implements [antflow.Semaphore].
-func (s *places) TryAcquire(int64) bool {
+func (s *places) TryAcquire(int64) (got bool) {
 	p := s.p
 	p.e.mu.Lock()
 	free := p.unclaimedLocked()
@@ -222,11 +223,15 @@ func (s *places) TryAcquire(int64) bool {
 		p.running++
 	}
 	p.e.unlock()
-	if free && s.more != nil && !s.more.TryAcquire(1) {
-		s.p.release()
-		return false
+	if !free || s.more == nil {
+		return free
 	}
-	return free
+	defer func() {
+		if !got {
+			p.release()
+		}
+	}()
+	return s.more.TryAcquire(1)
 }
 
 // Acquire implements [antflow.Semaphore].
@@ -247,21 +252,26 @@ func (s *places) Acquire(ctx context.Context, _ int64) error {
 			return ctx.Err()
 		}
 	}
-	if s.more != nil {
-		if err := s.more.Acquire(ctx, 1); err != nil {
-			p.release()
-			return err
-		}
+	if s.more == nil {
+		return nil
 	}
-	return nil
+	got := false
+	defer func() {
+		if !got {
+			p.release()
+		}
+	}()
+	err := s.more.Acquire(ctx, 1)
+	got = err == nil
+	return err
 }
 
 // Release implements [antflow.Semaphore].
 func (s *places) Release(int64) {
+	defer s.p.release()
 	if s.more != nil && !s.p.lacksPermit() {
 		s.more.Release(1)
 	}
-	s.p.release()
 }
 
 func (p *pool) release() {
