@@ -162,18 +162,32 @@ func (p *pool) takeWorkerLocked(need bool) bool {
 }
 
 // stall lets a call wait until it may make one more part, and reports whether
-// there is a place for that. It is called with the lock, and returns with it.
+// there is a place for that. It is called with the lock, and returns with it;
+// when a method of the user's semaphore panics, without.
 //
 // The call keeps its worker, lest there be as many calls as the window has room
 // for instead of as many as the stage has workers. Only who can go on while it
 // can't may have that: the first item, or another call that is resumed.
 func (f *fan) stall(ctx context.Context, it *item) (placed bool, err error) {
-	e := f.e
-	wake := make(chan struct{}, 1)
-	it.more().wake = wake
-	f.stallLocked(it)
+	e, x := f.e, it.more()
 	e.unlock()
+	returned := false
+	defer func() {
+		e.mu.Lock()
+		if placed = x.placed; placed {
+			x.placed = false
+			e.made[f.site]-- // the caller counts the part before anybody sees that
+		}
+		if !returned {
+			e.unlock()
+		}
+	}()
 	err = f.pool.away(ctx, func() {
+		wake := make(chan struct{}, 1)
+		e.mu.Lock()
+		x.wake = wake
+		f.stallLocked(it) // unlock resumes it if there is room meanwhile
+		e.unlock()
 		select {
 		case <-wake:
 			return
@@ -186,11 +200,7 @@ func (f *fan) stall(ctx context.Context, it *item) (placed bool, err error) {
 		e.unlock()
 		<-wake // it has a worker then
 	})
-	e.mu.Lock()
-	if placed = it.x.placed; placed {
-		it.x.placed = false
-		e.made[f.site]-- // the caller counts the part before anybody sees that
-	}
+	returned = true
 	return placed, err
 }
 
@@ -202,19 +212,21 @@ func (p *pool) away(ctx context.Context, wait func()) error {
 	if p.tasks {
 		sem = p.settings.Semaphore
 	}
-	if sem != nil {
-		sem.Release(1)
+	if sem == nil {
+		return antflow.Blocking(ctx, func() error { wait(); return nil })
 	}
+	sem.Release(1)
 	return antflow.Blocking(ctx, func() error {
 		wait()
-		if sem == nil {
-			return nil
-		}
+		has := false
+		defer func() {
+			if !has {
+				p.unpermitted.Add(1)
+			}
+		}()
 		// Also when ctx has ended: the call goes on for as long as it likes.
 		err := sem.Acquire(context.WithoutCancel(ctx), 1)
-		if err != nil {
-			p.unpermitted.Add(1)
-		}
+		has = err == nil
 		return err
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -180,6 +181,8 @@ func TestAStalledCallHasNoPermit(t *testing.T) {
 type fickle struct {
 	antflow.Semaphore
 	asked, out int
+	refuse     func() error
+	keep, kept bool // it refuses to take one back instead, once
 }
 
 var errFickle = errors.New("no permit any more")
@@ -187,29 +190,59 @@ var errFickle = errors.New("no permit any more")
 func (s *fickle) TryAcquire(int64) bool { return false }
 
 func (s *fickle) Acquire(context.Context, int64) error {
-	if s.asked++; s.asked%2 == 0 {
-		return errFickle
+	if s.asked++; s.asked%2 == 0 && !s.keep {
+		return s.refuse()
 	}
 	s.out++
 	return nil
 }
 
-func (s *fickle) Release(int64) { s.out-- }
+func (s *fickle) Release(int64) {
+	if s.keep && !s.kept {
+		s.kept = true
+		s.refuse()
+	}
+	s.out--
+}
 
 // Where it doesn't get the permit again, the item fails, and nothing is given
-// back that it doesn't have.
+// back that it doesn't have. The same holds where the semaphore panics.
 func TestAPermitIsNotGotAgain(t *testing.T) {
-	inBubble(t, 4, func(t *testing.T, e *antflow.Executor) {
-		sem := new(fickle)
-		p := pipeline.Then(pipeline.FlatMap("parts", manyParts(newRecord(), new(crowd), 20), antflow.WithSemaphore(sem), antflow.Retries(3)),
-			pipeline.Stage("work", newRecord().taking(time.Second)))
-		values, errs := results(p.Run(t.Context(), e, upTo(3), pipeline.Window(4)))
-		if len(errs) != 3 || !errors.Is(errs[0], errFickle) {
-			t.Errorf("%v, %d errors: %v", values, len(errs), errs)
+	for name, refuse := range map[string]func() error{
+		"error":  func() error { return errFickle },
+		"panic":  func() error { panic(errFickle) },
+		"goexit": func() error { runtime.Goexit(); return nil },
+	} {
+		for _, keep := range []bool{false, name != "error"} {
+			t.Run(fmt.Sprint(name, keep), func(t *testing.T) {
+				inBubble(t, 4, func(t *testing.T, e *antflow.Executor) {
+					sem := &fickle{refuse: refuse, keep: keep}
+					p := pipeline.Then(pipeline.FlatMap("parts", manyParts(newRecord(), new(crowd), 20), antflow.WithSemaphore(sem), antflow.Retries(3)),
+						pipeline.Stage("work", newRecord().taking(time.Second)))
+					want := 3 // all items fail, or the first one alone
+					if keep {
+						want = 1
+					}
+					var m pipeline.Monitor
+					_, errs := results(p.Run(t.Context(), e, upTo(3), pipeline.Window(4), pipeline.WithMonitor(&m)))
+					if len(errs) != want {
+						t.Errorf("%d errors, want %d", len(errs), want)
+					}
+					for _, err := range errs {
+						var item *pipeline.ItemError
+						if is := errors.Is(err, errFickle) || errors.Is(err, antflow.ErrGoexit); !is || !errors.As(err, &item) || item.Attempts != 1 {
+							t.Error(err)
+						}
+					}
+					synctest.Wait()
+					expect(t, "permits", sem.out, 0)
+					if err := m.CheckInvariants(); err != nil {
+						t.Errorf("%v\n%s", err, m.Dump())
+					}
+				})
+			})
 		}
-		synctest.Wait()
-		expect(t, "permits", sem.out, 0)
-	})
+	}
 }
 
 // With more places where items become several than points of order are seen, a
