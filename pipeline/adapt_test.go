@@ -277,3 +277,23 @@ func TestAResizedStageIsNoLongerAdapted(t *testing.T) {
 		run.Close()
 	})
 }
+
+// When there are more workers, those who wait have them at once, also where the
+// calls are tasks.
+func TestMoreWorkersAreUsedAtOnce(t *testing.T) {
+	for name, opt := range map[string]pipeline.StageOption{"carried": antflow.Retries(0), "tasks": antflow.QueueTimeout(time.Hour)} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 8, func(t *testing.T, e *antflow.Executor) {
+				var m pipeline.Monitor
+				p := pipeline.Stage("work", newRecord().taking(time.Second), pipeline.Adaptive(1, 8), pipeline.Buffer(3), opt)
+				look := func(pipeline.Event) {
+					if err := m.CheckInvariants(); err != nil {
+						t.Errorf("%v\n%s", err, m.Dump())
+					}
+				}
+				values, errs := results(p.Run(t.Context(), e, upTo(100), pipeline.WithMonitor(&m), pipeline.OnEvent(look)))
+				expectUpTo(t, values, errs, 100)
+			})
+		})
+	}
+}

@@ -76,6 +76,9 @@ func (b *builder) stageOptions() ([]pipeline.StageOption, func(context.Context))
 	if b.rnd.IntN(4) == 0 {
 		opts = append(opts, pipeline.InOrder())
 	}
+	if b.rnd.IntN(6) == 0 {
+		opts = append(opts, pipeline.Adaptive(1, workers))
+	}
 	permit := b.rnd.IntN(5) == 0
 	if permit {
 		opts = append(opts, antflow.WithSemaphore(b.sem))

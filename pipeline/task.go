@@ -157,6 +157,9 @@ func (t *stageTask) attempted(o *outcome) {
 	}
 	it.phase = phaseDelayed
 	t.p.delayed++
+	if t.p.adapt != nil { // there may be more workers now
+		t.p.serveLocked()
+	}
 }
 
 // leaveLocked moves the item on. Its worker is given back with the permit.
