@@ -49,6 +49,10 @@ func (e *Executor) startLocked(t *task) {
 	e.busy++
 	e.unscopeLocked(t)
 	e.unscheduleLocked(t)
+	if e.watched.Load() && t.record() == nil {
+		t.observed()
+		e.journal.enterLocked(t, t.record())
+	}
 	e.moveLocked(t, phaseRunning)
 	if t.has(hasStarted) {
 		t.x.cur = &attempt{t: t}

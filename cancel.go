@@ -79,6 +79,7 @@ func (e *Executor) settleAll(tasks []*task, publish func(*task)) {
 	var callbacks []func()
 	for _, t := range tasks {
 		publish(t)
+		e.settledApart(t)
 		callbacks = append(callbacks, t.notify()...)
 	}
 	e.call(callbacks)

@@ -103,6 +103,11 @@ func (c *firstContext) Value(key any) any {
 		return (*task)(c).attempt().Value(key)
 	case infoKey:
 		return (*task)(c).info(1)
+	case statusKey:
+		if !c.spec.e.watched.Load() {
+			return noStatus{}
+		}
+		return (*statusOf)((*task)(c).attempt())
 	}
 	if c.first.Load() == nil && c.ctx.Err() == nil {
 		return c.ctx.Value(key)
@@ -121,6 +126,7 @@ type realContext struct {
 type (
 	attemptKey struct{}              // its value: the innermost attempt
 	infoKey    = option.TaskInfo     // its value: what TaskFrom tells
+	statusKey  = option.Status       // its value: what SetStatus sets the status of
 	ownKey     struct{ e *Executor } // the innermost attempt of e that is not over
 )
 
@@ -232,6 +238,8 @@ func (a *attempt) Value(key any) any {
 		return a
 	case infoKey:
 		return a.t.info(a.number)
+	case statusKey:
+		return (*statusOf)(a)
 	case ownKey:
 		if k.e == a.t.spec.e && !a.over.Load() {
 			return a

@@ -2,6 +2,7 @@ package antflow
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,9 @@ type Executor struct {
 	epoch  time.Time   // of the timers; set with the first
 	news   atomic.Bool // there may be something for the worker that searches
 	halted atomic.Bool // CancelRunning was asked for; set under mu
+
+	watched atomic.Bool // somebody observes; set under mu
+	tracers []*tracing  // set by New
 
 	recentTerms atomic.Pointer[terms] // of the task accepted last; set under mu
 
@@ -71,6 +75,7 @@ type Executor struct {
 	scopes  map[<-chan struct{}]*scope
 	recent  *scope // the one used last
 	later   later
+	journal *journal // made when somebody observes for the first time
 
 	admission taskList // blocked Submits, first come, first served
 	timers    indexed[*task]
@@ -97,6 +102,8 @@ type later struct {
 	stops    []*scope
 	starts   []*scope
 	wakes    []chan struct{}
+	tellers  []*observer
+	yield    bool // to those
 }
 
 // New returns an executor that runs at most maxWorkers tasks at any instant.
@@ -134,6 +141,9 @@ func (e *Executor) unlock() {
 		e.wakeLocked(e.drained)
 		e.drained = nil
 	}
+	if e.journal != nil {
+		e.journal.stamp = 0
+	}
 	if !e.later.any {
 		e.mu.Unlock()
 		return
@@ -157,6 +167,12 @@ func (e *Executor) unlock() {
 	}
 	for _, c := range l.wakes {
 		close(c)
+	}
+	for _, o := range l.tellers {
+		go o.tell()
+	}
+	if l.yield {
+		runtime.Gosched()
 	}
 }
 
@@ -214,7 +230,9 @@ func (e *Executor) Close() error {
 // returns at once a [*WaitError] that Is [ErrShutdown]. With the context of
 // another executor's task it lends that task's slot while it blocks. Do not
 // call it from a callback of [Future.OnDone] without [NoWait]: it would wait
-// for the callback. A nil ctx and a nil option panic.
+// for the callback. Those who observe are told of everything before it returns,
+// as far as they take less than a second; see [Executor.Observe]. A nil ctx and
+// a nil option panic.
 func (e *Executor) Shutdown(ctx context.Context, opts ...ShutdownOption) error {
 	must(e != nil, "Executor.Shutdown: the executor is nil")
 	must(ctx != nil, "Executor.Shutdown(nil): the context must not be nil")
@@ -231,6 +249,15 @@ func (e *Executor) Shutdown(ctx context.Context, opts ...ShutdownOption) error {
 	if own {
 		return &WaitError{Err: ErrShutdown}
 	}
+	if err := e.awaitIdle(ctx); err != nil {
+		return err
+	}
+	e.flushObservers(ctx.Done())
+	return nil
+}
+
+// awaitIdle blocks until the shutdown is complete or ctx ends.
+func (e *Executor) awaitIdle(ctx context.Context) error {
 	e.mu.Lock()
 	if e.idleLocked() {
 		e.unlock()

@@ -82,6 +82,7 @@ type eachTask[T any] struct {
 
 func (t *eachTask[T]) invoke(ctx context.Context) error { return t.r.call(ctx, t.it) }
 func (t *eachTask[T]) settled()                         { t.r.taskSettled(&t.task, t.it.index) }
+func (t *eachTask[T]) function() (any, bool)            { return t.r.batch.fn, true }
 func (t *eachTask[T]) drop() {
 	var none T
 	t.it.input = none
@@ -90,6 +91,7 @@ func (t *eachTask[T]) drop() {
 func (r *eachSource[T]) init(ctx context.Context, e *Executor, name string, fn func(context.Context, T) error, opts []GroupOption) {
 	bs := e.groupSpec(name, opts)
 	r.fn, r.collect = fn, bs.collect
+	r.batch.fn = fn
 	r.flow.init(ctx, e, bs, r)
 }
 

@@ -19,6 +19,7 @@ type batch struct {
 	typed  typed    // makes its tasks
 	lights bool     // they may be light
 	counts bool     // those that succeed are only counted
+	fn     any      // the user's function, where it is one for all tasks
 	fed    bool     // its Submits come from a goroutine of its own, not the owner's
 
 	limit   int // MaxConcurrency, or 0
@@ -124,6 +125,7 @@ type groupTask struct {
 func (t *groupTask) invoke(ctx context.Context) error { return t.fn(ctx) }
 func (t *groupTask) drop()                            { t.fn = nil }
 func (t *groupTask) settled()                         { t.g.settled(&t.task) }
+func (t *groupTask) function() (any, bool)            { return t.fn, true }
 
 // Go adds a task to the group. It blocks only while a [QueueLimit] is reached,
 // never for [MaxConcurrency]; see [NonBlocking]. A task that can't run, since

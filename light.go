@@ -223,6 +223,8 @@ func (c *lightContext) Value(key any) any {
 	case attemptKey, ownKey:
 	case infoKey:
 		return infoOf(c.s.b.spec, c.id, 1)
+	case statusKey:
+		return noStatus{} // it would be heavy, were it observed
 	default:
 		if c.idle() {
 			return c.s.b.ctx.Value(key)
@@ -252,7 +254,7 @@ func (e *Executor) submitLight(b *batch, l light) bool {
 		return false
 	}
 	e.mu.Lock()
-	if e.closed.Load() || e.limit > 0 {
+	if e.closed.Load() || e.limit > 0 || e.watched.Load() {
 		e.unlock()
 		return false
 	}

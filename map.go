@@ -50,9 +50,11 @@ func Map2[A, B, R any](ctx context.Context, e *Executor, inputs iter.Seq2[A, B],
 	pairs := func(yield func(pair) bool) {
 		inputs(func(a A, b B) bool { return yield(pair{a, b}) })
 	}
-	return ordered(newMapper("Map2", ctx, e, pairs, func(ctx context.Context, p pair) (R, error) {
+	m := newMapper("Map2", ctx, e, pairs, func(ctx context.Context, p pair) (R, error) {
 		return fn(ctx, p.a, p.b)
-	}, opts))
+	}, opts)
+	m.named = fn
+	return ordered(m)
 }
 
 // MapUnordered is [Map] in the order of completion; each result comes with
@@ -108,6 +110,7 @@ type mapper[T, R any] struct {
 	e      *Executor
 	inputs iter.Seq[T]
 	fn     func(context.Context, T) (R, error)
+	named  any // the user's function
 	spec   batchSpec
 	keep   bool // in the order of completion, with the inputs kept for the items
 }
@@ -115,7 +118,7 @@ type mapper[T, R any] struct {
 func newMapper[T, R any](name string, ctx context.Context, e *Executor, inputs iter.Seq[T], fn func(context.Context, T) (R, error), opts []MapOption) *mapper[T, R] {
 	must(ctx != nil, "%s: the context must not be nil", name)
 	must(e != nil, "%s: the executor must not be nil", name)
-	m := &mapper[T, R]{ctx: ctx, e: e, inputs: inputs, fn: fn, spec: batchSpec{task: e.defaults}}
+	m := &mapper[T, R]{ctx: ctx, e: e, inputs: inputs, fn: fn, named: fn, spec: batchSpec{task: e.defaults}}
 	for i, o := range opts {
 		must(o != nil, "%s: nil MapOption at index %d", name, i)
 		o.applyMap(&m.spec)
@@ -167,6 +170,7 @@ type mapTask[T, R any] struct {
 func (t *mapTask[T, R]) invoke(ctx context.Context) error { return t.r.invoke(ctx, t.it) }
 func (t *mapTask[T, R]) settled()                         { t.r.taskSettled(t) }
 func (t *mapTask[T, R]) drop()                            { t.r.drop(t.it) }
+func (t *mapTask[T, R]) function() (any, bool)            { return t.r.m.named, true }
 
 func (r *mapRun[T, R]) invoke(ctx context.Context, it *mapItem[T, R]) error {
 	v, err := r.m.fn(ctx, it.input)

@@ -31,6 +31,10 @@ func (e *Executor) Stats() Stats {
 	must(e != nil, "Executor.Stats: the executor is nil")
 	e.mu.Lock()
 	defer e.unlock()
+	return e.statsLocked()
+}
+
+func (e *Executor) statsLocked() Stats {
 	e.assignLocked()
 	e.syncLocked()
 	return Stats{

@@ -82,14 +82,14 @@ func (e *Executor) queuedLocked(t *task) bool {
 // plain reports whether nothing but a slot keeps t from starting, and nothing
 // needs to be done under the lock when it does.
 func (t *task) plain() bool {
-	return t.batch() == nil && !t.spec.waits()
+	return t.batch() == nil && !t.spec.waits() && t.record() == nil
 }
 
 // publishLocked opens the segment that plain tasks are at the head of, unless
 // something else has to be looked at before each start.
 func (e *Executor) publishLocked() {
 	l := e.queue.levels.top()
-	if l == nil || e.queue.open != nil || l.firstBack() != nil || e.resumed.front != nil || e.boosts.len() > 0 || e.admission.front != nil || e.busy > e.max {
+	if l == nil || e.watched.Load() || e.queue.open != nil || l.firstBack() != nil || e.resumed.front != nil || e.boosts.len() > 0 || e.admission.front != nil || e.busy > e.max {
 		return
 	}
 	s := l.front()
@@ -251,7 +251,7 @@ func (e *Executor) takeLocked(j *job) (plain, ok bool) {
 			e.queue.dropEmpty(l)
 		case s == nil || b != nil && b.id < s.headID():
 			t = b
-		case s.plain(s.head):
+		case s.plain(s.head) && !e.watched.Load():
 			s.takeLocked(s.head, j)
 			s.head++
 			l.live--
@@ -261,9 +261,14 @@ func (e *Executor) takeLocked(j *job) (plain, ok bool) {
 			e.publishLocked()
 			return true, true
 		default:
-			t = s.entries[s.head]
+			t = s.weigh(s.head)
 			if sp := t.span(); sp != nil {
-				if e.takeSpanLocked(sp, j) {
+				if e.watched.Load() {
+					j.t = e.drawOneLocked(sp)
+					if j.t != nil {
+						return false, true
+					}
+				} else if e.takeSpanLocked(sp, j) {
 					return true, true
 				}
 				t = nil
@@ -271,7 +276,7 @@ func (e *Executor) takeLocked(j *job) (plain, ok bool) {
 		}
 	}
 	j.t = t
-	if !t.plain() {
+	if !t.plain() || e.watched.Load() {
 		e.dequeueLocked(t)
 		return false, true
 	}

@@ -89,3 +89,4 @@ func (p *Promise[T]) cancelTask() bool {
 func (p *Promise[T]) invoke(context.Context) error { return nil }
 func (p *Promise[T]) drop()                        {}
 func (p *Promise[T]) settled()                     {}
+func (p *Promise[T]) function() (any, bool)        { return nil, false }

@@ -181,6 +181,9 @@ func (w *worker) invoke(t *task) error {
 		}
 		a.limit(d)
 	}
+	if t.spec.e.tracers != nil {
+		ctx = t.traceStart(ctx)
+	}
 	return t.runner.invoke(ctx)
 }
 
@@ -233,7 +236,7 @@ func (w *worker) decide() {
 			end.err, end.crashed, end.retry = err, true, false
 		}
 	}
-	w.step = stepFinish
+	w.step = stepRelease
 }
 
 // finish gives back what the attempt held and takes the task where it goes
@@ -246,7 +249,10 @@ func (w *worker) decide() {
 // overlooked; see waiters.
 func (e *Executor) finish(w *worker) *task {
 	t, end := w.t.Load(), &w.end
-	w.release()
+	if w.exited { // the cause of a context did that
+		w.exited = false
+		end.err, end.crashed, end.retry, end.ended = ErrGoexit, true, false, false
+	}
 	var due time.Time
 	if end.retry {
 		if end.delay > 0 {
@@ -280,11 +286,14 @@ func (e *Executor) finish(w *worker) *task {
 		e.totals.succeeded++
 		t.publish(StateSucceeded, nil)
 	case end.retry && (a == nil || a.asked == nil):
-		e.retryLocked(t, end.err, due)
+		e.retryLocked(t, end.err, end.delay, due)
 	default:
 		e.moveLocked(t, phaseSettled)
 		e.totals.failed++
 		t.publish(StateFailed, t.failure(end.err))
+	}
+	if r := t.record(); r != nil && t.phase == phaseSettled {
+		e.journal.settledLocked(t, r)
 	}
 	if t.has(hasPlace) {
 		e.unplaceLocked(t)
@@ -316,6 +325,25 @@ func (w *worker) release() {
 	if err != nil {
 		end.err, end.crashed, end.retry = err, true, false
 	}
+	w.step = stepFinish
+	if t.record() != nil && (end.err != nil || t.spec.e.tracers != nil) {
+		w.step = stepDescribe
+	}
+}
+
+// describe finds out, of a task that is observed, what the error is, and tells
+// the tracers that the attempt is over.
+func (w *worker) describe() {
+	t, end := w.t.Load(), &w.end
+	w.step = stepFinish
+	if w.exited {
+		w.exited = false
+		return
+	}
+	if end.err != nil {
+		t.record().failure = describe(end.err)
+	}
+	t.traceEnd(end)
 }
 
 // freeSlotLocked takes the slot from a task whose attempt is over and reports
@@ -339,8 +367,11 @@ func (e *Executor) freeSlotLocked(t *task) bool {
 
 // retryLocked makes t wait for its next attempt, which starts at due, or as
 // soon as there is a slot when that is zero.
-func (e *Executor) retryLocked(t *task, err error, due time.Time) {
+func (e *Executor) retryLocked(t *task, err error, delay time.Duration, due time.Time) {
 	e.totals.retries++
+	if r := t.record(); r != nil {
+		e.journal.retryingLocked(t, r, err, delay)
+	}
 	t.flags |= hasStarted
 	t.setError(err)
 	t.setState(StatePending)

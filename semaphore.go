@@ -105,6 +105,9 @@ func (e *Executor) serveLocked(ln *line) {
 func (e *Executor) grantLocked(ln *line, t *task) {
 	ln.waiters.remove(t)
 	t.x.line = nil
+	if r := t.record(); r != nil {
+		e.journal.grantedLocked(r, ln)
+	}
 	ln.pending = t
 	if ln.sem != nil {
 		t.flags |= hasPermit
@@ -157,6 +160,10 @@ func (e *Executor) tryPermit(w *worker) *task {
 	} else {
 		err = guard(func() error { got = t.spec.sem.TryAcquire(1); return nil })
 	}
+	var failed failure
+	if err != nil && t.record() != nil {
+		failed = describe(err)
+	}
 	e.mu.Lock()
 	defer e.unlock()
 	e.assignLocked()
@@ -172,6 +179,10 @@ func (e *Executor) tryPermit(w *worker) *task {
 		e.serveLocked(ln)
 		e.totals.failed++
 		t.publish(StateFailed, t.failure(err))
+		if r := t.record(); r != nil {
+			r.failure = failed
+			e.journal.settledLocked(t, r)
+		}
 		e.tellLocked(w, true)
 		return t
 	case !got:

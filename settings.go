@@ -126,7 +126,7 @@ type outsideContext struct{ context.Context }
 // Value implements [context.Context].
 func (c outsideContext) Value(key any) any {
 	switch key.(type) {
-	case attemptKey, infoKey, ownKey:
+	case attemptKey, infoKey, ownKey, statusKey:
 		return nil
 	}
 	return c.Context.Value(key)

@@ -21,8 +21,9 @@ func MapSlice[T, R any](ctx context.Context, e *Executor, inputs []T, fn func(co
 	results := make([]R, len(inputs))
 	r := &sliceRun[T, R]{inputs: inputs, results: results, mapFn: fn}
 	r.init(ctx, e, "MapSlice", r.at, opts)
+	r.batch.fn = fn
 	err := r.feedSpans()
-	r.inputs, r.results, r.mapFn = nil, nil, nil // whoever keeps a context keeps r
+	r.inputs, r.results, r.mapFn, r.batch.fn = nil, nil, nil, nil // whoever keeps a context keeps r
 	return results, err
 }
 
@@ -97,6 +98,9 @@ func (r *sliceRun[T, R]) feedSpans() error {
 		}
 		start := time.Now()
 		if !r.e.submitSpan(&r.batch, r, i, n) {
+			if r.lights { // an executor that is observed: as many are open as there would be in spans
+				least = max(least, mostItems)
+			}
 			r.openSpan(-n, least)
 			r.feedItems(i, least)
 			break
@@ -141,7 +145,7 @@ func (r *sliceRun[T, R]) feedItems(from, window int) {
 		it := r.itemLocked(i, i)
 		full := r.open >= r.window
 		r.mu.Unlock()
-		if r.submit(it); full {
+		if r.submit(it); full && i+1 < len(r.inputs) { // after the last one a shutdown refuses nothing
 			r.wait()
 		}
 	}

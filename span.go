@@ -182,7 +182,7 @@ func (e *Executor) submitSpan(b *batch, it items, offset, n int) bool {
 	sp.terms = b.terms
 	sp.x = &extra{batch: b, span: sp}
 	e.mu.Lock()
-	if e.closed.Load() || e.limit > 0 {
+	if e.closed.Load() || e.limit > 0 || e.watched.Load() {
 		e.unlock()
 		return false
 	}
@@ -215,6 +215,19 @@ func (e *Executor) takeSpanLocked(sp *span, j *job) bool {
 	e.startedPlainLocked(nil)
 	j.b, j.sp, j.s = sp.x.batch, sp, s
 	return true
+}
+
+// drawOneLocked takes the item that starts next as a task of its own, or
+// returns nil.
+func (e *Executor) drawOneLocked(sp *span) *task {
+	sp.now = time.Now()
+	s, ok := sp.take(1)
+	if !ok {
+		return nil
+	}
+	t := sp.weigh(s.lo)
+	t.phase = phaseDrawn
+	return t
 }
 
 // drawLocked takes the items that have not begun out of the queue, as tasks of

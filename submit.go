@@ -56,8 +56,9 @@ func (s *submitted[T]) invoke(ctx context.Context) error {
 	}
 	return err
 }
-func (s *submitted[T]) drop()    { s.fn = nil }
-func (s *submitted[T]) settled() {}
+func (s *submitted[T]) drop()                 { s.fn = nil }
+func (s *submitted[T]) settled()              {}
+func (s *submitted[T]) function() (any, bool) { return s.fn, false }
 
 // started is a task of Executor.Go.
 type started struct {
@@ -68,6 +69,7 @@ type started struct {
 func (s *started) invoke(ctx context.Context) error { return s.fn(ctx) }
 func (s *started) drop()                            { s.fn = nil }
 func (s *started) settled()                         {}
+func (s *started) function() (any, bool)            { return s.fn, false }
 
 // termsOf returns the terms of a task with that context and those options, the
 // last ones if they are the same.
@@ -97,6 +99,9 @@ func (e *Executor) submit(tm *terms, t *task, r runner, b *batch) {
 	t.runner, t.terms = r, tm
 	if b != nil && (b.limit > 0 || b.nested) {
 		t.extra().batch = b
+	}
+	if e.watched.Load() {
+		t.observed()
 	}
 	ended := tm.ctx.Err() != nil
 	e.mu.Lock()
@@ -162,7 +167,12 @@ func (e *Executor) refuse(t *task, s State, err error) {
 	if err == nil {
 		err = canceledBy(t.ctx)
 	}
-	e.call(t.settle(s, err))
+	if r := t.record(); r != nil {
+		e.refuseObserved(t, r, s, err)
+	} else {
+		t.publish(s, err)
+	}
+	e.call(t.notify())
 }
 
 // acceptUnlock accepts a task that was neither refused nor blocked.
@@ -178,6 +188,9 @@ func (e *Executor) acceptUnlock(t *task, b *batch) {
 func (e *Executor) acceptLocked(t *task) {
 	e.totals.submitted++
 	e.backlog++
+	if r := t.record(); r != nil {
+		e.journal.acceptedLocked(t, r)
+	}
 	if t.spec.queueTimeout > 0 && (t.x == nil || t.x.timer == 0) {
 		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
 	}

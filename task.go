@@ -71,6 +71,7 @@ type extra struct {
 	timer      int32
 	overlay    int32
 	admit      *admission
+	rec        *record // what those who observe know of it, or nil; see journal.go
 }
 
 // An admission is a blocked Submit.
@@ -91,6 +92,10 @@ type runner interface {
 	// settled is called after the final state is stored, outside locks, before
 	// any waiter is told.
 	settled()
+	// function returns the user's function, for its name, and whether the task
+	// is joined: of a group or map, whose caller waits for it. It is called
+	// before drop.
+	function() (fn any, joined bool)
 }
 
 // phase is where the executor keeps a task.
@@ -141,9 +146,13 @@ var classOf = [phases]class{
 // moveLocked is the one place where a task changes its phase, so that the
 // figures always add up. The caller takes care of the lists.
 func (e *Executor) moveLocked(t *task, to phase) {
-	e.counts[classOf[t.phase]]--
+	from := t.phase
+	e.counts[classOf[from]]--
 	e.counts[classOf[to]]++
 	t.phase = to
+	if r := t.record(); r != nil {
+		e.journal.movedLocked(t, r, from, to)
+	}
 }
 
 // priority is what [Priority] says of t.

@@ -41,6 +41,8 @@ const (
 	stepAcquire                 // try for the permit
 	stepRun                     // call the task's function
 	stepDecide                  // ask RetryIf and Backoff
+	stepRelease                 // give the permit back
+	stepDescribe                // for those who observe
 	stepFinish                  // give the slot up, then settle or wait for the retry
 	stepRetire                  // nothing
 )
@@ -238,10 +240,15 @@ func (e *Executor) work(w *worker) {
 			w.run()
 		case stepDecide:
 			w.decide()
+		case stepRelease:
+			w.release()
+		case stepDescribe:
+			w.describe()
 		case stepFinish:
 			settled = e.finish(w)
 		}
 		if settled != nil {
+			settled.traceSettled()
 			callbacks = settled.notify()
 			if w.told {
 				e.rehire(w)

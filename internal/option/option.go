@@ -11,3 +11,10 @@ type TaskInfo struct{}
 
 // A Stage is an option of a pipeline's stage.
 type Stage interface{ StageOption(Seal) }
+
+// Status is the key of the task or item whose status antflow.SetStatus sets, a
+// StatusSetter.
+type Status struct{}
+
+// A StatusSetter has a status.
+type StatusSetter interface{ SetStatus(text string) }
