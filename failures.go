@@ -145,15 +145,15 @@ type failedTask struct {
 }
 
 // of returns the group of a failure.
-func (f *failureGroups) of(r *record, now time.Duration) *failureGroup {
-	k := failureKey{r.figures.name, r.failure.kind}
+func (f *failureGroups) of(r *record, x failure, now time.Duration) *failureGroup {
+	k := failureKey{r.figures.name, x.kind}
 	g := f.groups[k]
 	if g == nil && len(f.order) >= mostGroups {
 		k = failureKey{otherNames, otherNames}
 		g = f.groups[k]
 	}
 	if g == nil {
-		g = &failureGroup{failureKey: k, first: now, stack: r.failure.stack}
+		g = &failureGroup{failureKey: k, first: now, stack: x.stack}
 		if f.groups == nil {
 			f.groups = make(map[failureKey]*failureGroup)
 		}
@@ -165,18 +165,16 @@ func (f *failureGroups) of(r *record, now time.Duration) *failureGroup {
 }
 
 // retried notes an attempt that failed and that another one follows.
-func (f *failureGroups) retried(r *record, now time.Duration) {
-	f.of(r, now).retried++
-	r.failure = failure{}
+func (f *failureGroups) retried(r *record, x failure, now time.Duration) {
+	f.of(r, x, now).retried++
 }
 
 // failed notes a task that failed.
-func (f *failureGroups) failed(t *task, r *record, now, ran time.Duration) {
-	g := f.of(r, now)
+func (f *failureGroups) failed(t *task, r *record, x failure, now, ran time.Duration) {
+	g := f.of(r, x, now)
 	info := t.observedInfo(r)
-	g.tasks[g.failed%mostFailures] = failedTask{info, now, ran, r.failure.text}
+	g.tasks[g.failed%mostFailures] = failedTask{info, now, ran, x.text}
 	g.failed++
-	r.failure = failure{}
 }
 
 // list returns all groups, the most frequent first.

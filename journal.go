@@ -27,14 +27,22 @@ type journal struct {
 	runTime   histogram
 	names     map[string]*nameFigures
 	order     []*nameFigures
-	functions map[uintptr]string
+	functions map[uintptr]*named
+	lastSpec  *spec // the last one that had a name
+	lastNamed *named
 	failures  failureGroups
 	lost      uint64
 }
 
+// A named is a name that tasks are observed under, and where they count.
+type named struct {
+	name    string
+	figures *nameFigures
+}
+
 // nameFigures are the figures of the tasks of one name.
 type nameFigures struct {
-	name                                            string
+	named
 	submitted, succeeded, failed, canceled, retries uint64
 	running                                         int
 	queueTime, runTime                              histogram
@@ -43,18 +51,31 @@ type nameFigures struct {
 // A record is what a journal knows of a task that has not settled. It is made
 // before the task is shared, or when it starts.
 type record struct {
-	name    string
-	figures *nameFigures
+	*named
 	since   time.Duration // when it could have started
 	began   time.Duration // the start of the attempt that runs
-	waits   time.Duration // the start of its wait in a line
-	permit  time.Duration // how long it waited there before this attempt
-	rate    time.Duration
-	worker  int32 // -1: none
-	attempt int   // the number of the attempt that runs, or ran last
-	status  string
-	trace   *trace  // made with the first attempt, where there are tracers
-	failure failure // of the last attempt, the worker's until it comes to the lock
+	worker  int32         // -1: none
+	attempt int32         // the number of the attempt that runs, or ran last
+	x       *recordExtra  // what few tasks need, made on demand
+}
+
+type recordExtra struct {
+	waits  time.Duration // the start of its wait in a line
+	permit time.Duration // how long it waited there before this attempt
+	rate   time.Duration
+	status string
+
+	// What tracers made of it. It belongs to the worker of the task, without
+	// one to whoever settles it; so where there are tracers the extra is there
+	// from the beginning.
+	trace trace
+}
+
+func (r *record) extra() *recordExtra {
+	if r.x == nil {
+		r.x = new(recordExtra)
+	}
+	return r.x
 }
 
 // A watchedExtra is the extra of a task that is observed, in one allocation.
@@ -83,6 +104,9 @@ func (t *task) record() *record {
 // else has t.
 func (t *task) observed() {
 	x := new(watchedExtra)
+	if t.spec.e.tracers != nil {
+		x.rec.x = new(recordExtra)
+	}
 	if t.x != nil {
 		x.extra = *t.x
 	}
@@ -95,7 +119,7 @@ func (t *task) observed() {
 func (e *Executor) attachLocked() *journal {
 	j := e.journal
 	if j == nil {
-		j = &journal{e: e, epoch: time.Now().Add(-1), names: make(map[string]*nameFigures), functions: make(map[uintptr]string)}
+		j = &journal{e: e, epoch: time.Now().Add(-1), names: make(map[string]*nameFigures), functions: make(map[uintptr]*named)}
 		e.journal = j
 	}
 	j.users++
@@ -126,13 +150,12 @@ func (j *journal) now() time.Duration {
 func (j *journal) acceptedLocked(t *task, r *record) {
 	j.enterLocked(t, r)
 	r.figures.submitted++
-	j.noteLocked(t, r, Event{Kind: EventSubmitted})
+	j.noteLocked(t, r, note{kind: EventSubmitted})
 }
 
 // enterLocked fills the record of a task that the journal learns of.
 func (j *journal) enterLocked(t *task, r *record) {
-	r.name = j.nameOf(t)
-	r.figures = j.figuresOf(r.name)
+	r.named = j.nameOf(t)
 	r.since = j.now()
 	r.worker = noWorker
 }
@@ -141,13 +164,13 @@ func (j *journal) enterLocked(t *task, r *record) {
 func (j *journal) movedLocked(t *task, r *record, from, to phase) {
 	switch {
 	case to == phaseLine:
-		r.waits = j.now()
-		j.noteLocked(t, r, Event{Kind: EventWaiting})
+		r.extra().waits = j.now()
+		j.noteLocked(t, r, note{kind: EventWaiting})
 	case to == phaseBlocked && from == phaseRunning:
-		j.noteLocked(t, r, Event{Kind: EventBlocked})
+		j.noteLocked(t, r, note{kind: EventBlocked})
 	case to != phaseRunning:
 	case from == phaseBlocked || from == phaseReturning:
-		j.noteLocked(t, r, Event{Kind: EventResumed})
+		j.noteLocked(t, r, note{kind: EventResumed})
 	default:
 		j.startedLocked(t, r)
 	}
@@ -157,23 +180,27 @@ func (j *journal) movedLocked(t *task, r *record, from, to phase) {
 func (j *journal) startedLocked(t *task, r *record) {
 	r.began = j.now()
 	r.worker = j.workers.take(t)
-	r.attempt = t.Attempts() + 1 // which its worker is about to count
+	r.attempt = int32(t.Attempts() + 1) // which its worker is about to count
 	r.figures.running++
 	queued := r.began - r.since
 	if !t.has(hasStarted) {
 		j.queueTime.add(queued)
 		r.figures.queueTime.add(queued)
 	}
-	j.noteLocked(t, r, Event{Kind: EventStarted, Queued: queued, PermitWait: r.permit, RateWait: r.rate})
+	n := note{kind: EventStarted, queued: queued}
+	if r.x != nil {
+		n.permit, n.rate = r.x.permit, r.x.rate
+	}
+	j.noteLocked(t, r, n)
 }
 
 // grantedLocked is told that t has got what its line waits for.
 func (j *journal) grantedLocked(r *record, ln *line) {
-	waited := j.now() - r.waits
+	waited := j.now() - r.x.waits
 	if ln.sem != nil {
-		r.permit += waited
+		r.x.permit += waited
 	} else {
-		r.rate += waited
+		r.x.rate += waited
 	}
 }
 
@@ -191,17 +218,21 @@ func (j *journal) endLocked(r *record) time.Duration {
 }
 
 // retryingLocked is told that another attempt is to follow.
-func (j *journal) retryingLocked(t *task, r *record, err error, delay time.Duration) {
+func (j *journal) retryingLocked(t *task, r *record, end *ending) {
 	ran := j.endLocked(r)
 	r.figures.retries++
-	j.failures.retried(r, j.now())
-	j.noteLocked(t, r, Event{Kind: EventRetrying, Ran: ran, Delay: delay, Err: err})
+	j.failures.retried(r, end.failure, j.now())
+	j.noteLocked(t, r, note{kind: EventRetrying, ran: ran, delay: end.delay, err: end.err})
 	r.worker = noWorker
-	r.since, r.permit, r.rate, r.status = j.now()+delay, 0, 0, ""
+	r.since = j.now() + end.delay
+	if r.x != nil {
+		r.x.permit, r.x.rate, r.x.status = 0, 0, ""
+	}
 }
 
-// settledLocked is told of a task that was published.
-func (j *journal) settledLocked(t *task, r *record) {
+// settledLocked is told of a task that was published; f is what is kept of its
+// error, if it failed.
+func (j *journal) settledLocked(t *task, r *record, f failure) {
 	ran := j.endLocked(r)
 	kind := EventSucceeded
 	switch t.State() {
@@ -210,12 +241,12 @@ func (j *journal) settledLocked(t *task, r *record) {
 	case StateFailed:
 		kind = EventFailed
 		r.figures.failed++
-		j.failures.failed(t, r, j.now(), ran)
+		j.failures.failed(t, r, f, j.now(), ran)
 	default:
 		kind = EventCanceled
 		r.figures.canceled++
 	}
-	j.noteLocked(t, r, Event{Kind: kind, Ran: ran, Err: t.error()})
+	j.noteLocked(t, r, note{kind: kind, ran: ran, err: t.error()})
 	r.worker = noWorker
 }
 
@@ -226,11 +257,12 @@ func (e *Executor) settledApart(t *task) {
 	if r == nil {
 		return
 	}
+	var f failure
 	if t.State() == StateFailed {
-		r.failure = describe(t.error())
+		f = describe(t.error())
 	}
 	e.mu.Lock()
-	e.journal.settledLocked(t, r)
+	e.journal.settledLocked(t, r, f)
 	e.unlock()
 	t.traceSettled()
 }
@@ -242,43 +274,71 @@ func (e *Executor) refuseObserved(t *task, r *record, s State, err error) {
 	e.unlock()
 	t.publish(s, err)
 	e.mu.Lock()
-	e.journal.noteLocked(t, r, Event{Kind: EventRejected, Err: err})
+	e.journal.noteLocked(t, r, note{kind: EventRejected, err: err})
 	e.unlock()
 }
 
-// noteLocked has the observers told of an event.
-func (j *journal) noteLocked(t *task, r *record, ev Event) {
+// noteLocked has the observers told of a step.
+func (j *journal) noteLocked(t *task, r *record, n note) {
 	if len(j.observers) == 0 {
 		return
 	}
-	ev.Time = j.epoch.Add(j.now())
-	ev.Task = t.observedInfo(r)
-	ev.Worker = int(r.worker)
+	n.at = j.now()
+	n.id, n.priority = t.id, t.priority()
+	n.named, n.attempt, n.worker = r.named, r.attempt, r.worker
 	for _, o := range j.observers {
-		if o.mask>>ev.Kind&1 != 0 {
-			o.noteLocked(ev)
+		if o.mask>>n.kind&1 != 0 {
+			o.noteLocked(&n)
 		}
 	}
 }
 
 // observedInfo is what observers are told of t.
 func (t *task) observedInfo(r *record) TaskInfo {
-	return TaskInfo{ID: t.id, Name: r.name, Executor: t.spec.e.name, Attempt: r.attempt, Priority: t.priority()}
+	return TaskInfo{ID: t.id, Name: r.name, Executor: t.spec.e.name, Attempt: int(r.attempt), Priority: t.priority()}
 }
 
 // nameOf is the name that t is observed under.
-func (j *journal) nameOf(t *task) string {
-	if name := t.spec.name; name != "" {
-		return clip(name, mostName)
+func (j *journal) nameOf(t *task) *named {
+	if t.spec.name != "" {
+		if t.spec != j.lastSpec {
+			j.lastSpec, j.lastNamed = t.spec, j.namedLocked(clip(t.spec.name, mostName))
+		}
+		return j.lastNamed
 	}
 	fn, _ := t.runner.function()
 	pc := reflect.ValueOf(fn).Pointer()
-	name, ok := j.functions[pc]
-	if !ok {
-		name = functionName(pc)
-		j.functions[pc] = name
+	n := j.functions[pc]
+	if n == nil {
+		n = j.namedLocked(functionName(pc))
+		j.functions[pc] = n
 	}
-	return name
+	return n
+}
+
+// namedLocked finds the figures of a name. A name that there is no room for has
+// those of all such, and is nobody's own.
+func (j *journal) namedLocked(name string) *named {
+	f := j.names[name]
+	if f == nil && len(j.order) < mostNames {
+		return &j.newFigures(strings.Clone(name)).named
+	}
+	if f == nil {
+		f = j.names[otherNames]
+		if f == nil {
+			f = j.newFigures(otherNames)
+		}
+		return &named{name, f}
+	}
+	return &f.named
+}
+
+func (j *journal) newFigures(name string) *nameFigures {
+	f := new(nameFigures)
+	f.named = named{name, f}
+	j.names[name] = f
+	j.order = append(j.order, f)
+	return f
 }
 
 // functionName is the name of a function without the path of its package.
@@ -293,23 +353,6 @@ func functionName(pc uintptr) string {
 		params = len(name)
 	}
 	return clip(name[strings.LastIndexByte(name[:params], '/')+1:], mostName)
-}
-
-func (j *journal) figuresOf(name string) *nameFigures {
-	f := j.names[name]
-	if f != nil {
-		return f
-	}
-	if len(j.order) >= mostNames {
-		name = otherNames
-		if f = j.names[name]; f != nil {
-			return f
-		}
-	}
-	f = &nameFigures{name: strings.Clone(name)}
-	j.names[f.name] = f
-	j.order = append(j.order, f)
-	return f
 }
 
 // clip is s, or a copy of as much of it as fits into n bytes.

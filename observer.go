@@ -2,30 +2,59 @@ package antflow
 
 import (
 	"log"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
 )
 
+// A note is an [Event] as it is written down under the lock.
+type note struct {
+	*named
+	at       time.Duration // since the journal's epoch
+	id       uint64
+	priority int
+	err      error
+	queued   time.Duration
+	permit   time.Duration
+	rate     time.Duration
+	ran      time.Duration
+	delay    time.Duration
+	lost     uint64
+	attempt  int32
+	worker   int32
+	kind     EventKind
+}
+
+// A noteChunk is some notes in order.
+type noteChunk struct {
+	n     int
+	next  *noteChunk
+	notes [128]note
+}
+
 // An observer is a function that is told of events. What it was not told yet is
-// in events; one goroutine tells it, from the first event until there is none.
+// in chunks; one goroutine tells it, from the first event until there is none.
 // All of it is guarded by e.mu, but for what is the teller's.
 type observer struct {
 	e    *Executor
 	fn   func(Event)
 	mask uint16
 
-	events  []Event
-	lost    uint64 // since the last event that was noted
-	telling bool
-	waiting []chan struct{} // closed when it has been told of everything
+	first, last *noteChunk
+	spare       *noteChunk // that were told, to be used again
+	behind      int        // notes in the chunks
+	lost        uint64     // since the last one that was noted
+	telling     bool
+	waiting     []chan struct{} // closed when it has been told of everything
 
-	batch    []Event // the teller's, as are the next two
-	at       int     // of batch, that is told next
+	chunk    *noteChunk // the teller's, as are the next two
+	at       int        // of chunk, that is told next
 	panicked bool
 
 	told    atomic.Uint64 // calls that have ended
+	news    atomic.Bool   // there may be more
 	dropped atomic.Bool   // it is told of nothing more
 }
 
@@ -62,28 +91,53 @@ func (e *Executor) observe(o *observer) (stop func()) {
 	}
 }
 
-// noteLocked has the observer told of an event.
-func (o *observer) noteLocked(ev Event) {
-	n := len(o.events)
-	if n >= mostEvents {
+// noteLocked has the observer told of it.
+func (o *observer) noteLocked(st *note) {
+	if o.behind >= mostEvents {
 		o.lost++
 		o.e.journal.lost++
 		return
 	}
-	ev.Lost, o.lost = o.lost, 0
-	o.events = append(o.events, ev)
-	if !o.telling {
-		o.telling = true
-		o.e.later.tellers = append(o.e.later.tellers, o)
-		o.e.later.any = true
+	c := o.last
+	if c == nil || c.n == len(c.notes) {
+		c = o.growLocked()
 	}
-	if n%yieldEvents == yieldEvents-1 {
-		o.e.later.yield = true
-		o.e.later.any = true
+	p := &c.notes[c.n]
+	*p = *st
+	p.lost, o.lost = o.lost, 0
+	c.n++
+	if o.behind++; o.behind%yieldEvents == 0 {
+		o.e.later.yield, o.e.later.any = true, true
+	}
+	switch {
+	case !o.telling:
+		o.telling = true
+		o.e.later.tellers, o.e.later.any = append(o.e.later.tellers, o), true
+	case !o.news.Load():
+		o.news.Store(true)
 	}
 }
 
-// tell is the goroutine that tells the observer.
+// growLocked adds a chunk.
+func (o *observer) growLocked() *noteChunk {
+	c := o.spare
+	if c == nil {
+		c = new(noteChunk)
+	} else {
+		o.spare, c.next = c.next, nil
+	}
+	if o.last != nil {
+		o.last.next = c
+	} else {
+		o.first = c
+	}
+	o.last = c
+	return c
+}
+
+// tell is the goroutine that tells the observer. When there is nothing more it
+// yields some times before it ends, as a worker does: to start another one
+// costs more than an event.
 func (o *observer) tell() {
 	more := true
 	defer func() {
@@ -92,36 +146,67 @@ func (o *observer) tell() {
 			go o.tell()
 		}
 	}()
-	for more {
-		o.tellBatch()
-		more = o.nextBatch()
+	for round := 0; more; {
+		o.tellChunk()
+		if round > 0 && round < patience && !o.news.Load() {
+			runtime.Gosched()
+			round++
+			continue
+		}
+		var any bool
+		if any, more = o.nextChunk(round >= patience); any {
+			round = 0
+		} else {
+			round++
+		}
 	}
 }
 
-// nextBatch takes what was noted meanwhile. It reports false, and the teller is
-// to end, when that is nothing.
-func (o *observer) nextBatch() bool {
+// nextChunk gives the teller what was noted first. When there is nothing the
+// teller is to end, if it has been patient; more is false then.
+func (o *observer) nextChunk(patient bool) (any, more bool) {
 	o.e.mu.Lock()
 	defer o.e.unlock()
-	o.events, o.batch, o.at = o.batch[:0], o.events, 0 // the room of the one before is used again
-	if len(o.batch) > 0 {
-		return true
+	o.news.Store(false)
+	if c := o.chunk; c != nil {
+		o.chunk, o.at = nil, 0
+		if o.spare == nil || o.first != nil {
+			c.n, c.next = 0, o.spare
+			o.spare = c
+		}
 	}
-	o.telling = false
-	o.events, o.batch = nil, nil
+	if o.first != nil {
+		o.chunk, o.first = o.first, o.first.next
+		o.chunk.next = nil
+		o.behind -= o.chunk.n
+		if o.first == nil {
+			o.last = nil
+		}
+		return true, true
+	}
 	for _, c := range o.waiting {
 		o.e.wakeLocked(c)
 	}
 	o.waiting = nil
-	return false
+	if patient {
+		o.telling = false
+		if o.spare != nil {
+			o.spare.next = nil // a burst's memory is not kept
+		}
+	}
+	return false, !patient
 }
 
-// tellBatch goes on behind a call that panics.
-func (o *observer) tellBatch() {
-	for o.at < len(o.batch) && !o.dropped.Load() {
+// tellChunk goes on behind a call that panics.
+func (o *observer) tellChunk() {
+	if o.chunk == nil {
+		return
+	}
+	for o.at < o.chunk.n && !o.dropped.Load() {
 		o.tellSome()
 	}
-	clear(o.batch)
+	clear(o.chunk.notes[:o.chunk.n])
+	o.at = o.chunk.n
 }
 
 func (o *observer) tellSome() {
@@ -134,10 +219,27 @@ func (o *observer) tellSome() {
 			}
 		}
 	}()
-	for o.at < len(o.batch) && !o.dropped.Load() {
+	for o.at < o.chunk.n && !o.dropped.Load() {
 		o.at++
-		o.fn(o.batch[o.at-1])
+		o.fn(o.e.eventOf(&o.chunk.notes[o.at-1]))
 		o.told.Add(1)
+	}
+}
+
+// eventOf is the event that a step is told as.
+func (e *Executor) eventOf(st *note) Event {
+	return Event{
+		Kind:       st.kind,
+		Time:       e.journal.epoch.Add(st.at),
+		Task:       TaskInfo{ID: st.id, Name: st.name, Executor: e.name, Attempt: int(st.attempt), Priority: st.priority},
+		Worker:     int(st.worker),
+		Queued:     st.queued,
+		PermitWait: st.permit,
+		RateWait:   st.rate,
+		Ran:        st.ran,
+		Delay:      st.delay,
+		Err:        st.err,
+		Lost:       st.lost,
 	}
 }
 

@@ -16,6 +16,7 @@ type ending struct {
 	ended   bool // the task's context had ended when the function returned
 	retry   bool
 	delay   time.Duration
+	failure failure // what is kept of err, of a task that is observed
 }
 
 // runPlain runs plain tasks until there is none that it could take without the
@@ -286,19 +287,19 @@ func (e *Executor) finish(w *worker) *task {
 		e.totals.succeeded++
 		t.publish(StateSucceeded, nil)
 	case end.retry && (a == nil || a.asked == nil):
-		e.retryLocked(t, end.err, end.delay, due)
+		e.retryLocked(t, end, due)
 	default:
 		e.moveLocked(t, phaseSettled)
 		e.totals.failed++
 		t.publish(StateFailed, t.failure(end.err))
 	}
 	if r := t.record(); r != nil && t.phase == phaseSettled {
-		e.journal.settledLocked(t, r)
+		e.journal.settledLocked(t, r, end.failure)
 	}
 	if t.has(hasPlace) {
 		e.unplaceLocked(t)
 	}
-	end.err = nil
+	end.err, end.failure = nil, failure{}
 	if t.phase != phaseSettled {
 		e.nextLocked(w)
 		return nil
@@ -341,7 +342,7 @@ func (w *worker) describe() {
 		return
 	}
 	if end.err != nil {
-		t.record().failure = describe(end.err)
+		end.failure = describe(end.err)
 	}
 	t.traceEnd(end)
 }
@@ -367,13 +368,13 @@ func (e *Executor) freeSlotLocked(t *task) bool {
 
 // retryLocked makes t wait for its next attempt, which starts at due, or as
 // soon as there is a slot when that is zero.
-func (e *Executor) retryLocked(t *task, err error, delay time.Duration, due time.Time) {
+func (e *Executor) retryLocked(t *task, end *ending, due time.Time) {
 	e.totals.retries++
 	if r := t.record(); r != nil {
-		e.journal.retryingLocked(t, r, err, delay)
+		e.journal.retryingLocked(t, r, end)
 	}
 	t.flags |= hasStarted
-	t.setError(err)
+	t.setError(end.err)
 	t.setState(StatePending)
 	if due.IsZero() {
 		e.resumeLocked(t)

@@ -180,8 +180,7 @@ func (e *Executor) tryPermit(w *worker) *task {
 		e.totals.failed++
 		t.publish(StateFailed, t.failure(err))
 		if r := t.record(); r != nil {
-			r.failure = failed
-			e.journal.settledLocked(t, r)
+			e.journal.settledLocked(t, r, failed)
 		}
 		e.tellLocked(w, true)
 		return t

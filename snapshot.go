@@ -98,13 +98,16 @@ func (j *journal) tasksLocked() []TaskStatus {
 			continue
 		}
 		r := t.record()
-		list = append(list, TaskStatus{
+		s := TaskStatus{
 			Task:    t.observedInfo(r),
 			Worker:  int(r.worker),
 			Blocked: t.phase != phaseRunning,
 			Since:   j.epoch.Add(r.began),
-			Status:  r.status,
-		})
+		}
+		if r.x != nil {
+			s.Status = r.x.status
+		}
+		list = append(list, s)
 	}
 	return list
 }
@@ -185,7 +188,7 @@ func (s *statusOf) SetStatus(text string) {
 	e := a.t.spec.e
 	e.mu.Lock()
 	if r := a.t.record(); r != nil && r.worker >= 0 && !a.over.Load() {
-		r.status = text
+		r.extra().status = text
 	}
 	e.unlock()
 }

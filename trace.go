@@ -93,8 +93,7 @@ func (tr *tracing) call(fn func(Tracer)) {
 	fn(tr.Tracer)
 }
 
-// A trace is the contexts that tracers made for a task. It belongs to the
-// worker of the task, and without one to whoever settles it.
+// A trace is the contexts that tracers made for a task.
 type trace struct {
 	first   context.Context // of the first attempt
 	current context.Context // of the latest
@@ -108,13 +107,11 @@ func (t *task) traceStart(ctx context.Context) context.Context {
 	a := AttemptStart{
 		Task:       t.observedInfo(r),
 		Queued:     r.began - r.since,
-		PermitWait: r.permit,
-		RateWait:   r.rate,
+		PermitWait: r.x.permit,
+		RateWait:   r.x.rate,
 		Joined:     joined,
 	}
-	if r.trace != nil {
-		a.First = r.trace.first
-	}
+	a.First = r.x.trace.first
 	for _, tr := range t.spec.e.tracers {
 		tr.call(func(tracer Tracer) {
 			if derived := tracer.AttemptStart(ctx, a); derived != nil {
@@ -122,21 +119,21 @@ func (t *task) traceStart(ctx context.Context) context.Context {
 			}
 		})
 	}
-	if r.trace == nil {
-		r.trace = &trace{first: ctx}
+	if r.x.trace.first == nil {
+		r.x.trace.first = ctx
 	}
-	r.trace.current = ctx
+	r.x.trace.current = ctx
 	return ctx
 }
 
 // traceEnd tells them that it is over.
 func (t *task) traceEnd(end *ending) {
 	r := t.record()
-	if r.trace == nil || r.trace.current == nil {
+	if t.spec.e.tracers == nil || r.x.trace.current == nil {
 		return
 	}
-	ctx := r.trace.current
-	r.trace.current = nil
+	ctx := r.x.trace.current
+	r.x.trace.current = nil
 	e := t.spec.e
 	a := AttemptEnd{
 		Task:  t.observedInfo(r),
@@ -153,11 +150,11 @@ func (t *task) traceEnd(end *ending) {
 // traceSettled tells the tracers, if they know of t, that it was published.
 func (t *task) traceSettled() {
 	r := t.record()
-	if r == nil || r.trace == nil {
+	if r == nil || t.spec.e.tracers == nil || r.x.trace.first == nil {
 		return
 	}
-	ctx := r.trace.first
-	r.trace = nil
+	ctx := r.x.trace.first
+	r.x.trace = trace{}
 	end := TaskEnd{Task: t.observedInfo(r), State: t.State(), Err: t.error()}
 	for _, tr := range slices.Backward(t.spec.e.tracers) {
 		tr.call(func(tracer Tracer) { tracer.TaskEnd(ctx, end) })
