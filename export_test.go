@@ -21,6 +21,7 @@ func (e *Executor) CheckInvariants() error {
 	c.scopes()
 	c.timers()
 	c.books()
+	c.journal()
 	return c.err
 }
 
@@ -216,7 +217,7 @@ func (c *checker) scopes() {
 				} else if t := r.s.entries[i]; t != nil && t.span() != nil {
 					members += t.span().left()
 					c.check(t.ctx.Done() == key, 13, "span %d is in the run of another scope", t.id)
-				} else if t != nil && t.plain() {
+				} else if t != nil && t.simple() {
 					members++
 					c.check(t.ctx.Done() == key, 13, "task %d is in the run of another scope", t.id)
 				}
@@ -226,7 +227,7 @@ func (c *checker) scopes() {
 	for _, x := range c.e.queue.levels.items {
 		for _, s := range x.l.segments {
 			for _, t := range s.entries[s.head:s.n] {
-				if t != nil && t.plain() && t.ctx.Done() == nil {
+				if t != nil && t.simple() && t.ctx.Done() == nil {
 					members++ // it needs no scope
 				}
 			}
@@ -307,4 +308,39 @@ func WaitsAt(f Waitable) weak.Pointer[collector] {
 func Unseated(f Waitable) bool {
 	s := f.asTask().w.Load()
 	return s == nil || s == &nobody
+}
+
+// journal checks that those who observe know each task that is started, and
+// have been told of everything.
+func (c *checker) journal() {
+	j := c.e.journal
+	if j == nil {
+		return
+	}
+	taken := 0
+	for i, t := range j.workers.tasks {
+		if t == nil {
+			continue
+		}
+		taken++
+		started := t.phase == phaseRunning || t.phase == phaseBlocked || t.phase == phaseReturning
+		c.check(started && int(t.record().worker) == i, 20, "task %d in phase %d has the worker %d as number %d", t.id, t.phase, i, t.record().worker)
+	}
+	running, open := 0, uint64(0)
+	for _, f := range j.order {
+		running += f.running
+		open += f.submitted - f.succeeded - f.failed - f.canceled
+	}
+	c.check(taken == j.workers.taken && taken == running, 20, "%d tasks have workers, %d are counted and %d by name", taken, j.workers.taken, running)
+	known := uint64(0)
+	for t := range c.seen {
+		if r := t.record(); r != nil && t.phase != phaseAdmission {
+			known++
+			c.check((r.worker >= 0) == (t.phase == phaseRunning || t.phase == phaseBlocked || t.phase == phaseReturning), 20, "task %d in phase %d has the worker %d", t.id, t.phase, r.worker)
+		}
+	}
+	c.check(known == open, 20, "%d tasks are known, %d by name", known, open)
+	for _, o := range j.observers {
+		c.check(o.telling || o.behind == 0 && o.first == nil && len(o.waiting) == 0, 21, "an observer was not told of %d events", o.behind)
+	}
 }

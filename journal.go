@@ -149,13 +149,13 @@ func (j *journal) now() time.Duration {
 // acceptedLocked is told of an accepted task.
 func (j *journal) acceptedLocked(t *task, r *record) {
 	j.enterLocked(t, r)
-	r.figures.submitted++
 	j.noteLocked(t, r, note{kind: EventSubmitted})
 }
 
-// enterLocked fills the record of a task that the journal learns of.
+// enterLocked fills the record of an accepted task that the journal learns of.
 func (j *journal) enterLocked(t *task, r *record) {
 	r.named = j.nameOf(t)
+	r.figures.submitted++
 	r.since = j.now()
 	r.worker = noWorker
 }
@@ -270,8 +270,9 @@ func (e *Executor) settledApart(t *task) {
 // refuseObserved publishes a task that was never accepted.
 func (e *Executor) refuseObserved(t *task, r *record, s State, err error) {
 	e.mu.Lock()
-	e.journal.enterLocked(t, r) // which needs the function
+	r.named = e.journal.nameOf(t) // which needs the function
 	e.unlock()
+	r.worker = noWorker
 	t.publish(s, err)
 	e.mu.Lock()
 	e.journal.noteLocked(t, r, note{kind: EventRejected, err: err})

@@ -188,7 +188,7 @@ func (o *observer) nextChunk(patient bool) (any, more bool) {
 		o.e.wakeLocked(c)
 	}
 	o.waiting = nil
-	if patient {
+	if patient = patient || o.e.closed.Load(); patient {
 		o.telling = false
 		if o.spare != nil {
 			o.spare.next = nil // a burst's memory is not kept

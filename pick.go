@@ -8,7 +8,7 @@ func (e *Executor) enqueueLocked(t *task) {
 	l := e.levelLocked(t.priority())
 	e.moveLocked(t, phaseQueued)
 	s, at := l.push(t)
-	if t.plain() {
+	if t.simple() {
 		e.enrollLocked(l, s, at, t.terms)
 		return
 	}
@@ -82,8 +82,11 @@ func (e *Executor) queuedLocked(t *task) bool {
 // plain reports whether nothing but a slot keeps t from starting, and nothing
 // needs to be done under the lock when it does.
 func (t *task) plain() bool {
-	return t.batch() == nil && !t.spec.waits() && t.record() == nil
+	return t.simple() && t.record() == nil
 }
+
+// simple reports whether nothing but a slot keeps t from starting.
+func (t *task) simple() bool { return t.batch() == nil && !t.spec.waits() }
 
 // publishLocked opens the segment that plain tasks are at the head of, unless
 // something else has to be looked at before each start.
@@ -260,6 +263,13 @@ func (e *Executor) takeLocked(j *job) (plain, ok bool) {
 			e.admitLocked()
 			e.publishLocked()
 			return true, true
+		case s.simple(s.head) && s.entries[s.head] != nil: // it is observed
+			s.takeLocked(s.head, j)
+			s.head++
+			l.live--
+			e.notLooseLocked(s)
+			e.queue.dropEmpty(l)
+			return false, true
 		default:
 			t = s.weigh(s.head)
 			if sp := t.span(); sp != nil {
@@ -307,6 +317,11 @@ func (e *Executor) startedPlainLocked(s *segment) {
 func (e *Executor) claimedLocked(s *segment) {
 	e.busy++
 	e.plain++
+	e.notLooseLocked(s)
+}
+
+// notLooseLocked is told that the first task of s was taken.
+func (e *Executor) notLooseLocked(s *segment) {
 	if s != nil && e.loose.s == s {
 		e.loose = place{}
 	}

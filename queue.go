@@ -64,6 +64,12 @@ func (s *segment) plain(at int) bool {
 	return t != nil && t.plain() || t == nil && s.batch(at) != nil
 }
 
+// simple reports whether nothing but a slot keeps it from starting.
+func (s *segment) simple(at int) bool {
+	t := s.entries[at]
+	return t != nil && t.simple() || t == nil && s.batch(at) != nil
+}
+
 // claim takes the next entry of an open segment, or returns -1. It needs no
 // lock. The writes to the entry happened before the segment was opened.
 func (s *segment) claim() int {

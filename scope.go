@@ -304,7 +304,7 @@ func (e *Executor) waitingLocked(keep func(*task) bool) []*task {
 				if t := s.entries[i]; t != nil && t.span() != nil {
 					spans = append(spans, t.span())
 				}
-				if !s.plain(i) {
+				if !s.simple(i) {
 					continue
 				}
 				if t := s.weigh(i); keep(t) {
