@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -94,24 +95,38 @@ const (
 
 // record returns what the journal knows of t, or nil.
 func (t *task) record() *record {
-	if t.x == nil {
+	if t.x == nil || t.x.watched == nil {
 		return nil
 	}
-	return t.x.rec
+	return &t.x.watched.rec
 }
 
 // observed gives t a record, for it to be filled once it is accepted. Nobody
 // else has t.
 func (t *task) observed() {
-	x := new(watchedExtra)
+	x := watchedExtras.Get().(*watchedExtra)
 	if t.spec.e.tracers != nil {
 		x.rec.x = new(recordExtra)
 	}
 	if t.x != nil {
 		x.extra = *t.x
 	}
-	x.extra.rec = &x.rec
+	x.watched = x
 	t.x = &x.extra
+}
+
+// watchedExtras are blank.
+var watchedExtras = sync.Pool{New: func() any { return new(watchedExtra) }}
+
+// unobservedLocked takes the record from a settled task, for others, if there
+// is nothing but a record that it had an extra for.
+func (t *task) unobservedLocked() {
+	x := t.x.watched
+	if x.rec.x == nil && x.extra == (extra{watched: x}) {
+		t.x = nil
+		*x = watchedExtra{}
+		watchedExtras.Put(x)
+	}
 }
 
 // attachLocked begins to observe, for one more. What workers could take without

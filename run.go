@@ -295,6 +295,7 @@ func (e *Executor) finish(w *worker) *task {
 	}
 	if r := t.record(); r != nil && t.phase == phaseSettled {
 		e.journal.settledLocked(t, r, end.failure)
+		t.unobservedLocked()
 	}
 	if t.has(hasPlace) {
 		e.unplaceLocked(t)

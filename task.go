@@ -71,7 +71,7 @@ type extra struct {
 	timer      int32
 	overlay    int32
 	admit      *admission
-	rec        *record // what those who observe know of it, or nil; see journal.go
+	watched    *watchedExtra // this, with what those who observe know, or nil; see journal.go
 }
 
 // An admission is a blocked Submit.
