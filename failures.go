@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/antflow/antflow/internal/errtext"
 )
 
 // A failure is what is kept of an error.
@@ -32,7 +34,7 @@ func describe(err error) (f failure) {
 			f.stack = string(p.Stack[:min(len(p.Stack), mostStack)])
 		}
 		f.kind = ErrorKind(err)
-		f.text = strings.Clone(clip(err.Error(), mostText))
+		f.text = strings.Clone(errtext.Clip(err.Error(), mostText))
 		return nil
 	})
 	return f

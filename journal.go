@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/antflow/antflow/internal/errtext"
 )
 
 // A journal is what an executor keeps for those who observe it. It is made for
@@ -318,7 +320,7 @@ func (t *task) observedInfo(r *record) TaskInfo {
 func (j *journal) nameOf(t *task) *named {
 	if t.spec.name != "" {
 		if t.spec != j.lastSpec {
-			j.lastSpec, j.lastNamed = t.spec, j.namedLocked(clip(t.spec.name, mostName))
+			j.lastSpec, j.lastNamed = t.spec, j.namedLocked(errtext.Clip(t.spec.name, mostName))
 		}
 		return j.lastNamed
 	}
@@ -368,18 +370,5 @@ func functionName(pc uintptr) string {
 	if params < 0 {
 		params = len(name)
 	}
-	return clip(name[strings.LastIndexByte(name[:params], '/')+1:], mostName)
-}
-
-// clip is s, or a copy of as much of it as fits into n bytes.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	const mark = "…"
-	cut := n - len(mark)
-	for cut > 0 && s[cut]&0xC0 == 0x80 { // amid a rune
-		cut--
-	}
-	return s[:cut] + mark
+	return errtext.Clip(name[strings.LastIndexByte(name[:params], '/')+1:], mostName)
 }

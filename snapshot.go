@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/antflow/antflow/internal/errtext"
 	"github.com/antflow/antflow/internal/option"
 )
 
@@ -194,7 +195,7 @@ type statusOf attempt
 // SetStatus implements [option.StatusSetter].
 func (s *statusOf) SetStatus(text string) {
 	a := (*attempt)(s)
-	text = strings.Clone(clip(text, mostStatus))
+	text = strings.Clone(errtext.Clip(text, mostStatus))
 	e := a.t.spec.e
 	e.mu.Lock()
 	if r := a.t.record(); r != nil && r.worker >= 0 && !a.over.Load() {

@@ -203,6 +203,8 @@ func (c *callContext) Value(key any) any {
 		if k.e == c.e {
 			return c
 		}
+	case option.Status:
+		return (*statusOf)(c)
 	case option.TaskInfo:
 		info, ok := c.task.Value(key).(*antflow.TaskInfo)
 		if !ok {

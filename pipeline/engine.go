@@ -67,6 +67,7 @@ type engine struct {
 	done     chan struct{} // closed when it is over
 	yields   uint64
 	failures failures
+	texts    statusTexts
 	recent   []ItemStatus // a ring of the items that left last
 	recents  int          // how many have been put there
 	settling int          // futures that are being told of their end

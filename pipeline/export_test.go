@@ -181,3 +181,11 @@ func (m *Monitor) CheckInvariants() (err error) {
 	}
 	return err
 }
+
+// StatusTexts is how many texts of calls are kept.
+func (m *Monitor) StatusTexts() int {
+	e := m.e.Load()
+	e.mu.Lock()
+	defer e.unlock()
+	return len(e.texts.of)
+}

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/internal/errtext"
@@ -15,7 +13,7 @@ import (
 // A FailureGroup is the failures of one kind at one stage.
 type FailureGroup struct {
 	Stage string
-	Kind  string // the type of the innermost error, or its text without numbers and names, for humans
+	Kind  string // as [antflow.ErrorKind]
 	Count uint64
 	First *ItemError // the first of them, in time
 	Items []Item     // the first 10, in time
@@ -83,73 +81,6 @@ func (e *engine) letterLocked(o *origin) {
 		e.later.closes, e.later.any = append(e.later.closes, f.wake), true
 		f.wake = nil
 	}
-}
-
-// kindOf names the kind of an error: the type of the innermost one. The types
-// that only carry a text tell nothing, so there it is the text.
-func kindOf(err error) string {
-	for {
-		if p, ok := err.(*antflow.PanicError); ok {
-			return "panic: " + pattern(fmt.Sprint(p.Value))
-		}
-		var inner error
-		switch e := err.(type) {
-		case interface{ Unwrap() error }:
-			inner = e.Unwrap()
-		case interface{ Unwrap() []error }:
-			if errs := e.Unwrap(); len(errs) > 0 {
-				inner = errs[0]
-			}
-		}
-		if inner == nil {
-			break
-		}
-		err = inner
-	}
-	if err == context.DeadlineExceeded || err == context.Canceled {
-		return err.Error()
-	}
-	kind := fmt.Sprintf("%T", err)
-	switch t := reflect.TypeOf(err); {
-	case t.Kind() <= reflect.Float64, t.Kind() == reflect.String, // such as syscall.Errno
-		strings.HasPrefix(kind, "*errors."), strings.HasPrefix(kind, "*fmt."):
-		return pattern(err.Error())
-	}
-	return kind
-}
-
-// pattern is a text with its numbers and quoted parts left out, so that texts
-// that differ in these alone are the same.
-func pattern(text string) string {
-	var b strings.Builder
-	quote := rune(0)
-	number := false
-	for _, c := range text {
-		switch {
-		case quote != 0:
-			if c == quote {
-				quote = 0
-				b.WriteRune(c)
-			}
-			continue
-		case c == '"' || c == '`':
-			quote = c
-			b.WriteRune(c)
-			b.WriteRune('…')
-		case c >= '0' && c <= '9':
-			if !number {
-				b.WriteRune('#')
-			}
-		default:
-			b.WriteRune(c)
-		}
-		number = c >= '0' && c <= '9'
-		if b.Len() > 120 {
-			b.WriteRune('…')
-			break
-		}
-	}
-	return b.String()
 }
 
 // Failures returns the failures so far by stage and kind, the most frequent

@@ -27,7 +27,7 @@ type outcome struct {
 }
 
 // fail makes o a failure that is not of a stage's function.
-func (o *outcome) fail(err error) { *o = outcome{err: err, kind: kindOf(err), route: true} }
+func (o *outcome) fail(err error) { *o = outcome{err: err, kind: antflow.ErrorKind(err), route: true} }
 
 // judge makes the outcome of a call that returned err.
 func (d *stageDef) judge(err error, o *outcome) {
@@ -38,7 +38,7 @@ func (d *stageDef) judge(err error, o *outcome) {
 	o.skip = errors.Is(err, ErrSkipped)
 	_, o.panicked = err.(*antflow.PanicError)
 	o.overload = d.adapt != nil && d.overloaded(err)
-	o.kind = kindOf(err)
+	o.kind = antflow.ErrorKind(err)
 }
 
 // failed makes the outcome of a carrier's call that failed, and finds out whether

@@ -185,6 +185,7 @@ type ItemStatus struct {
 	Stage    string        // where it is, or where it left or failed; empty: at none
 	For      time.Duration // since it came to the stage, or the call began; 0: not measured
 	Priority int
+	Status   string  // what [antflow.SetStatus] said in the call that runs
 	Visits   []Visit // what it has been through, as far as that is kept; see [ItemError]
 }
 
@@ -204,6 +205,9 @@ func (e *engine) statusLocked(it *item, now int64) ItemStatus {
 	}
 	if site := &e.plan.sites[it.site]; site.kind == siteStage {
 		s.Stage = e.pools[site.pool].def.name
+	}
+	if it.phase == phaseRunning {
+		s.Status = e.statusTextLocked(it)
 	}
 	switch it.phase {
 	case phaseWaiting, phaseRunning, phaseDelayed:

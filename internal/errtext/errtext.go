@@ -28,3 +28,16 @@ func Bare(err error) string {
 	}
 	return text[len(Prefix):]
 }
+
+// Clip is s, or as much of it as fits into n bytes, with a mark that it was cut.
+func Clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	const mark = "…"
+	cut := n - len(mark)
+	for cut > 0 && s[cut]&0xC0 == 0x80 { // amid a rune
+		cut--
+	}
+	return s[:cut] + mark
+}
