@@ -37,6 +37,7 @@ type world struct {
 	cancels []context.CancelFunc
 	unique  *rand.Rand
 	log     []string
+	ledger  *ledger // of an executor that is observed, or nil
 
 	mu      sync.Mutex
 	futures map[int]*antflow.Future[int] // by the model's number
@@ -117,6 +118,11 @@ func (w *world) compare() {
 	got.Workers = 0
 	if want := w.m.snapshot(); got != want {
 		w.fail("stats\n got %+v\nwant %+v", got, want)
+	}
+	if w.ledger != nil {
+		if err := w.ledger.compare(); err != nil {
+			w.fail("%v", err)
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -231,6 +237,9 @@ func play(t *testing.T, input []byte) {
 			t: t, s: s, m: m, e: antflow.New(m.max, antflow.QueueLimit(m.limit)),
 			unique:  rand.New(rand.NewPCG(1, uint64(len(input)))),
 			futures: make(map[int]*antflow.Future[int]),
+		}
+		if s.choose(2) == 1 {
+			w.ledger = newLedger(t, w.e, 0)
 		}
 		for range 3 {
 			ctx, cancel := context.WithCancel(t.Context())

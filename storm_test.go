@@ -221,8 +221,19 @@ func blow(t *testing.T, seed uint64) {
 	for k := range s.es {
 		s.es[k] = antflow.New(stormMax, antflow.QueueLimit(r.IntN(20)))
 	}
-	s.sems = []antflow.Semaphore{antflow.NewSemaphore(stormPermits), antflow.NewSemaphore(stormPermits)}
 	var all sync.WaitGroup
+	var ledgers []*ledger
+	switch r.IntN(3) {
+	case 0:
+		for _, e := range s.es {
+			ledgers = append(ledgers, newLedger(t, e, stormMax))
+		}
+	case 1:
+		for _, e := range s.es {
+			all.Go(func() { observeNowAndThen(e) })
+		}
+	}
+	s.sems = []antflow.Semaphore{antflow.NewSemaphore(stormPermits), antflow.NewSemaphore(stormPermits)}
 	for range 4 {
 		seed := r.Uint64()
 		all.Go(func() {
@@ -279,5 +290,26 @@ func blow(t *testing.T, seed uint64) {
 		if err := e.CheckInvariants(); err != nil {
 			t.Error(err)
 		}
+	}
+	for _, l := range ledgers {
+		if err := l.compare(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// observeNowAndThen observes while the executor works, and doesn't.
+func observeNowAndThen(e *antflow.Executor) {
+	for i := range 40 {
+		stop := e.Measure()
+		if i%2 == 0 {
+			defer e.Observe(func(antflow.Event) {})()
+		}
+		runtime.Gosched()
+		if i%3 == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		stop()
+		runtime.Gosched()
 	}
 }
