@@ -2,6 +2,7 @@ package antflow_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ type ledger struct {
 	t       testing.TB
 	e       *antflow.Executor
 	most    int // tasks that run at a time; 0: not known
+	mu      sync.Mutex // guards the rest
 	last    time.Time
 	tasks   map[uint64]*ledgerTask
 	workers map[int]uint64
@@ -57,6 +59,8 @@ var follows = map[antflow.EventKind][]antflow.EventKind{
 }
 
 func (l *ledger) observe(ev antflow.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.check(ev.Lost == 0, ev, "lost events")
 	l.check(!ev.Time.Before(l.last), ev, "back in time, after %v", l.last)
 	l.last = ev.Time
@@ -137,6 +141,8 @@ func (l *ledger) ended(x *ledgerTask) {
 
 // compare holds the events against the figures. Everything has been told.
 func (l *ledger) compare() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.err != nil {
 		return l.err
 	}
