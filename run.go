@@ -328,7 +328,7 @@ func (w *worker) release() {
 		end.err, end.crashed, end.retry = err, true, false
 	}
 	w.step = stepFinish
-	if t.record() != nil && (end.err != nil || t.spec.e.tracers != nil) {
+	if w.rec != nil && (end.err != nil || t.spec.e.tracers != nil) {
 		w.step = stepDescribe
 	}
 }

@@ -28,6 +28,7 @@ type worker struct {
 	owed   int      // light tasks of job's batch before it that have succeeded, and not told
 	chunk  *chunk   // that it goes through; written under e.mu
 	again  *attempt // the one to run, if it is not the first of its task
+	rec    *record  // of the task, which a wait that ends may give an extra meanwhile
 	end    ending
 }
 
@@ -61,7 +62,7 @@ func (e *Executor) hireLocked(w *worker) {
 // takenLocked has w go on with its job, which was picked.
 func (w *worker) takenLocked(e *Executor) {
 	w.began()
-	w.again = nil
+	w.again, w.rec = nil, nil
 	w.chunk = w.chunkLocked()
 	switch t := w.job.t; {
 	case t == nil || t.phase == phaseQueued:
@@ -72,7 +73,7 @@ func (w *worker) takenLocked(e *Executor) {
 	default:
 		w.step = stepRun
 		if t.x != nil {
-			w.again = t.x.cur
+			w.again, w.rec = t.x.cur, t.record()
 		}
 	}
 	e.tieLocked()
@@ -128,7 +129,7 @@ func (e *Executor) leaveCrewLocked(w *worker) {
 	w.job = job{}
 	w.began()
 	w.strand.Store(nil)
-	w.chunk, w.again = nil, nil
+	w.chunk, w.again, w.rec = nil, nil, nil
 	w.tookLocked(e)
 	w.step = stepRetire
 	e.workers--
