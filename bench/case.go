@@ -85,6 +85,9 @@ func Rows() []Row {
 		pipelineRoundTrip(),
 		pipelineBatch(),
 		pipelineParts(),
+		observedEvents(),
+		observedWork(),
+		observedMemory(),
 	}
 }
 
