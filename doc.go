@@ -84,6 +84,15 @@
 // iteration with an error. The messages of this package's errors start with
 // "antflow: "; a user's error is passed on untouched.
 //
+// # Observation
+//
+// [Executor.Observe] has a function told of each step of each task, in their
+// order, on a goroutine of its own: it can neither hold up a worker nor change a
+// result. While somebody observes, [Executor.Snapshot] has latencies, figures by
+// task name, what each worker does, and the failures in groups; [SetStatus] lets
+// a task say more. A [Tracer] is called around each attempt, and may change the
+// function's context. What nobody observes costs nothing.
+//
 // # Tests
 //
 // All waiting is done with package time and channels, so code that uses the
