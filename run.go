@@ -345,7 +345,9 @@ func (w *worker) describe() {
 	if end.err != nil {
 		end.failure = describe(end.err)
 	}
-	t.traceEnd(end)
+	if t.spec.e.tracers != nil {
+		t.traceEnd(end, w.attempt(t).canceled())
+	}
 }
 
 // freeSlotLocked takes the slot from a task whose attempt is over and reports

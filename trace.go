@@ -15,18 +15,19 @@ import (
 // written to the standard logger of package log, and the task goes on.
 //
 // For a task whose first attempt has begun, AttemptStart and AttemptEnd are
-// called in turn, and in the end TaskEnd, before anybody learns of its result.
+// called in turn, and in the end TaskEnd. AttemptEnd comes before the result can
+// be read, TaskEnd before callbacks are called and before a shutdown returns.
 type Tracer interface {
 	// AttemptStart is called before the function. It returns the context for
 	// it: ctx, which is the attempt's, or one derived from it.
 	AttemptStart(ctx context.Context, a AttemptStart) context.Context
 
-	// AttemptEnd is called when the function has returned, with the context
-	// that AttemptStart returned.
+	// AttemptEnd is called when the function has ended, with the context that
+	// it got.
 	AttemptEnd(ctx context.Context, a AttemptEnd)
 
-	// TaskEnd is called when the task has settled, with the context that
-	// AttemptStart returned for the first attempt.
+	// TaskEnd is called when the task has settled, with the context that the
+	// function got for the first attempt.
 	TaskEnd(ctx context.Context, t TaskEnd)
 }
 
@@ -37,8 +38,8 @@ type AttemptStart struct {
 	PermitWait time.Duration
 	RateWait   time.Duration
 
-	// First is the context that AttemptStart returned for the first attempt of
-	// this task, which has ended; nil for the first.
+	// First is the context that the function got for the first attempt of this
+	// task, which has ended; nil for the first.
 	First context.Context
 
 	// Joined tells that the task is of a map, a ForEach or a group, whose
@@ -53,6 +54,11 @@ type AttemptEnd struct {
 	Err   error         // of the attempt, nil when it succeeded
 	Retry bool          // another attempt is to follow
 	Delay time.Duration // until that is due
+
+	// Canceled tells that the attempt failed and that the task's cancellation
+	// had been asked for, by whatever way. So the task is going to be canceled,
+	// unless it panicked.
+	Canceled bool
 }
 
 // TaskEnd is what a [Tracer] is told of a task that has settled.
@@ -127,9 +133,9 @@ func (t *task) traceStart(ctx context.Context) context.Context {
 }
 
 // traceEnd tells them that it is over.
-func (t *task) traceEnd(end *ending) {
+func (t *task) traceEnd(end *ending, canceled bool) {
 	r := t.record()
-	if t.spec.e.tracers == nil || r.x.trace.current == nil {
+	if r.x.trace.current == nil {
 		return
 	}
 	ctx := r.x.trace.current
@@ -141,6 +147,8 @@ func (t *task) traceEnd(end *ending) {
 		Err:   end.err,
 		Retry: end.retry,
 		Delay: end.delay,
+
+		Canceled: end.err != nil && (end.ended || canceled),
 	}
 	for _, tr := range slices.Backward(e.tracers) {
 		tr.call(func(tracer Tracer) { tracer.AttemptEnd(ctx, a) })

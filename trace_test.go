@@ -47,7 +47,11 @@ func (p *tape) AttemptStart(ctx context.Context, a antflow.AttemptStart) context
 }
 
 func (p *tape) AttemptEnd(ctx context.Context, a antflow.AttemptEnd) {
-	p.write("end %v: ran %v, %v, retry %v %v", ctx.Value(tapeKey{p.name}), a.Ran, a.Err, a.Retry, a.Delay)
+	canceled := ""
+	if a.Canceled {
+		canceled = ", canceled"
+	}
+	p.write("end %v: ran %v, %v, retry %v %v%s", ctx.Value(tapeKey{p.name}), a.Ran, a.Err, a.Retry, a.Delay, canceled)
 }
 
 func (p *tape) TaskEnd(ctx context.Context, t antflow.TaskEnd) {
@@ -132,7 +136,7 @@ func TestTracerOfCanceledTasks(t *testing.T) {
 		synctest.Wait()
 		e.Go(t.Context(), func(context.Context) error { return nil })
 		e.Shutdown(t.Context(), antflow.CancelRunning())
-		p.expect(t, "t start 1.1, queued 0s, first", "t end 1.1: ran 0s, context canceled, retry false 0s",
+		p.expect(t, "t start 1.1, queued 0s, first", "t end 1.1: ran 0s, context canceled, retry false 0s, canceled",
 			"t task 1.1 canceled after 1: antflow: canceled: the executor is shut down")
 	})
 }
