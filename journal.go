@@ -24,6 +24,7 @@ type journal struct {
 	observers []*observer
 	epoch     time.Time
 	stamp     time.Duration // the time of this section of the lock, once asked for
+	last      time.Duration // the latest of them
 
 	workers   workerNumbers
 	queueTime histogram
@@ -114,6 +115,7 @@ func (t *task) observed() {
 		x.extra = *t.x
 	}
 	x.watched = x
+	x.rec.since = t.spec.e.journal.clock()
 	t.x = &x.extra
 }
 
@@ -158,13 +160,26 @@ func (e *Executor) detachLocked() {
 // now is the time of this section of the lock.
 func (j *journal) now() time.Duration {
 	if j.stamp == 0 {
-		j.stamp = time.Since(j.epoch)
+		j.nowIs(j.clock())
 	}
 	return j.stamp
 }
 
+// clock needs no lock. To look at it before the lock is taken keeps that short.
+func (j *journal) clock() time.Duration { return time.Since(j.epoch) }
+
+// nowIs makes a time the one of this section, unless it has one; but time never
+// goes back from section to section.
+func (j *journal) nowIs(d time.Duration) {
+	if j.stamp == 0 {
+		j.stamp = max(d, j.last)
+		j.last = j.stamp
+	}
+}
+
 // acceptedLocked is told of an accepted task.
 func (j *journal) acceptedLocked(t *task, r *record) {
+	j.nowIs(r.since)
 	j.enterLocked(t, r)
 	j.noteLocked(t, r, note{kind: EventSubmitted})
 }

@@ -264,8 +264,15 @@ func (e *Executor) finish(w *worker) *task {
 	if end.ended {
 		byCtx = canceledBy(t.ctx)
 	}
+	var now time.Duration
+	if w.rec != nil {
+		now = e.journal.clock()
+	}
 	e.mu.Lock()
 	defer e.unlock()
+	if w.rec != nil {
+		e.journal.nowIs(now)
+	}
 	if end.retry || t.has(hasPlace) {
 		e.assignLocked()
 	}
