@@ -128,7 +128,7 @@ func (t *task) unobservedLocked() {
 	x := t.x.watched
 	if x.rec.x == nil && x.extra == (extra{watched: x}) {
 		t.x = nil
-		*x = watchedExtra{}
+		x.watched, x.rec = nil, record{}
 		watchedExtras.Put(x)
 	}
 }
