@@ -214,7 +214,7 @@ func (j *journal) startedLocked(t *task, r *record) {
 	r.worker = j.workers.take(t)
 	r.attempt = int32(t.Attempts() + 1) // which its worker is about to count
 	r.figures.running++
-	queued := r.began - r.since
+	queued := max(r.began-r.since, 0) // a timer may be a bit early for another clock
 	if !t.has(hasStarted) {
 		j.queueTime.add(queued)
 		r.figures.queueTime.add(queued)

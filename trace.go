@@ -112,7 +112,7 @@ func (t *task) traceStart(ctx context.Context) context.Context {
 	_, joined := t.runner.function()
 	a := AttemptStart{
 		Task:       t.observedInfo(r),
-		Queued:     r.began - r.since,
+		Queued:     max(r.began-r.since, 0),
 		PermitWait: r.x.permit,
 		RateWait:   r.x.rate,
 		Joined:     joined,
