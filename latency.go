@@ -87,13 +87,14 @@ func (l Latency) Since(earlier Latency) Latency {
 	return Latency{d}
 }
 
-// AtMost is how many of the durations are no longer than d, as far as that is
-// known. It is what a histogram with other bounds is made of.
+// AtMost is how many of the durations are known to be no longer than d, which
+// may be a few less than there are. It never gets less as durations are added, so
+// it is what a histogram with other bounds is made of.
 func (l Latency) AtMost(d time.Duration) uint64 {
 	if l.h == nil || d < 0 {
 		return 0
 	}
-	if d >= l.h.longest {
+	if d > bucketBound(buckets-2) && d >= l.h.longest {
 		return l.h.count
 	}
 	var n uint64

@@ -88,7 +88,7 @@ func TestLatencySince(t *testing.T) {
 	var n uint64
 	last := time.Duration(-1)
 	for bound, count := range got.All() {
-		if n += count; bound <= last || got.AtMost(bound) != n {
+		if n += count; bound <= last || got.AtMost(bound) != n || got.AtMost(bound-1) >= n {
 			t.Fatalf("bound %v after %v, %d and %d", bound, last, n, got.AtMost(bound))
 		}
 		last = bound

@@ -14,7 +14,7 @@ import (
 type ledger struct {
 	t       testing.TB
 	e       *antflow.Executor
-	most    int // tasks that run at a time; 0: not known
+	most    int        // tasks that run at a time; 0: not known
 	mu      sync.Mutex // guards the rest
 	last    time.Time
 	tasks   map[uint64]*ledgerTask

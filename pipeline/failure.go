@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/internal/errtext"
@@ -16,6 +17,8 @@ type FailureGroup struct {
 	Kind  string // as [antflow.ErrorKind]
 	Count uint64
 	First *ItemError // the first of them, in time
+	Since time.Time  // its time
+	Last  time.Time  // the time of the latest
 	Items []Item     // the first 10, in time
 }
 
@@ -38,7 +41,7 @@ type failures struct {
 type groupKey struct{ stage, kind string }
 
 // add notes a failure.
-func (f *failures) add(err *ItemError, kind string) {
+func (f *failures) add(err *ItemError, kind string, now time.Time) {
 	k := groupKey{err.Stage, kind}
 	g := f.groups[k]
 	if g == nil && len(f.order) >= mostGroups {
@@ -46,7 +49,7 @@ func (f *failures) add(err *ItemError, kind string) {
 		g = f.groups[k]
 	}
 	if g == nil {
-		g = &FailureGroup{Stage: k.stage, Kind: k.kind, First: err}
+		g = &FailureGroup{Stage: k.stage, Kind: k.kind, First: err, Since: now}
 		if f.groups == nil {
 			f.groups = make(map[groupKey]*FailureGroup)
 		}
@@ -54,6 +57,7 @@ func (f *failures) add(err *ItemError, kind string) {
 		f.order = append(f.order, g)
 	}
 	g.Count++
+	g.Last = now
 	if len(g.Items) < mostItems {
 		g.Items = append(g.Items, err.Item)
 	}

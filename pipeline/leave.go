@@ -166,7 +166,7 @@ func (e *engine) failedLocked(it *item, failure *ItemError, kind string) arrival
 		failure.Input = it.origin.input
 	}
 	e.eventLocked(it, EventFailed, failure)
-	e.failures.add(failure, kind)
+	e.failures.add(failure, kind, e.epoch.Add(time.Duration(e.now())))
 	a := e.failLocked(it, failure)
 	if e.conf.failFast && e.failure == nil {
 		if e.loop {
