@@ -1,0 +1,60 @@
+// Package dashboard shows executors and pipelines as a web page, while they
+// work:
+//
+//	http.Handle("/debug/antflow/", dashboard.Handler(dashboard.Executor(e)))
+//
+// The page comes with the program and loads nothing from elsewhere. It shows
+// the figures of tasks, what each worker does, the recent tasks with their
+// attempts, failures by their kinds, and the stages of pipelines. Below the path
+// of the page there is also
+//
+//   - metrics: the figures in the text format of Prometheus,
+//   - snapshot.json: all that is known at this instant,
+//   - tasks.json, task.json, failures.json: what the page searches by; tasks.json
+//     takes q, name, state and limit, all of them take source, a number,
+//   - events: what the page lives on, as server-sent events.
+//
+// # Who may see it
+//
+// Whoever reaches the handler can read names of tasks, texts of errors and
+// stacks, as with net/http/pprof: keep it from the public, by the address that
+// is listened on or by authentication in front. Inputs of items are only shown
+// with [FormatInput], and nothing can be changed without [AllowActions]. What
+// browsers could be talked into is ruled out: the page runs no script but its
+// own, other sites can neither frame it nor post to it, and on a loopback
+// address only known names of the host are served, see [Hosts].
+//
+// # What it costs
+//
+// The executors of a handler keep figures; see [antflow.Executor.Measure].
+// While somebody looks, and for 10 seconds more, one goroutine takes a snapshot
+// of each source four times a second, and the executors are observed. All
+// viewers share that and its messages; one that can't keep up is dropped and
+// connects again. Memory is bounded: for each executor 4096 recent tasks with 16
+// attempts each, five minutes of figures, 256 names and kinds of failures, texts
+// up to 1 KiB. Where there are more steps of tasks than anybody could look at,
+// those of some of the tasks are left out of the recent ones, but of no figure.
+// When nobody looks there is no goroutine and no timer, and what was collected
+// is gone.
+//
+// A server that shuts down by [http.Server.Shutdown] does not have to wait for
+// open pages: their streams end.
+package dashboard
+
+// How it is made.
+//
+// A handler has sources, which ask an executor or a monitor, and a hub. The hub
+// has viewers and, while there are some, a sampling, which has a probe for each
+// source. The sampling's goroutine makes the messages, and gives them to the
+// viewers' queues without ever waiting for one; each viewer's queue is emptied
+// by the goroutine of its request, whose writes have deadlines.
+//
+// There are two kinds of locks, and neither is held while the other one is
+// taken, or an executor's, or while anything of the user's is called. hub.mu guards who looks, and the
+// messages for those who come next: a viewer gets the first message, which has
+// all there is, and is told of news from then on, in one section of it, so
+// nothing is missing or there twice. store.mu guards the recent tasks of one
+// executor, which are written by the executor's observation and read by
+// requests.
+//
+// All that a sampling has collected goes when it ends. It ends itself; see hub.
