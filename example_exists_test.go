@@ -24,6 +24,7 @@ var packages = []struct {
 }{
 	{".", false, 50},
 	{"pipeline", true, 70},
+	{"dashboard", false, 7},
 }
 
 // guides are the pages whose snippets are taken from examples. Those are named

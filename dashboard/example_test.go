@@ -24,13 +24,21 @@ func show(h http.Handler, target, begin string) {
 	}
 }
 
-// The dashboard is at http://localhost:8080/debug/antflow/ then.
+// The page is below the path that it is mounted at, here on a free port.
 func ExampleHandler() {
 	e := antflow.New(8, antflow.ExecutorName("crawl"))
-	http.Handle("/debug/antflow/", dashboard.Handler(dashboard.Executor(e)))
-	go func() {
-		log.Print(http.ListenAndServe("localhost:8080", nil))
-	}()
+	mux := http.NewServeMux()
+	mux.Handle("/debug/antflow/", dashboard.Handler(dashboard.Executor(e)))
+	server := httptest.NewServer(mux) // or http.ListenAndServe("localhost:8080", mux)
+	defer server.Close()
+
+	res, err := http.Get(server.URL + "/debug/antflow/")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer res.Body.Close()
+	fmt.Println(res.Status, res.Header.Get("Content-Type"))
+	// Output: 200 OK text/html; charset=utf-8
 }
 
 // Prometheus scrapes the metrics below the same path.
@@ -78,7 +86,12 @@ func ExamplePipeline() {
 
 func ExampleTitle() {
 	e := antflow.New(4)
-	http.Handle("/import/", dashboard.Handler(dashboard.Executor(e), dashboard.Title("Nightly import")))
+	h := dashboard.Handler(dashboard.Executor(e), dashboard.Title("Nightly import"))
+
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/snapshot.json", nil))
+	fmt.Println(strings.Contains(w.Body.String(), `"title":"Nightly import"`))
+	// Output: true
 }
 
 // Whoever has logged in as an operator may cancel tasks, resize and drain.
@@ -109,7 +122,26 @@ func ExampleAllowActions() {
 // A reverse proxy on the same machine passes the public name on.
 func ExampleHosts() {
 	e := antflow.New(4)
-	http.Handle("/ops/", dashboard.Handler(dashboard.Executor(e), dashboard.Hosts("ops.example.com")))
+	h := dashboard.Handler(dashboard.Executor(e), dashboard.Hosts("ops.example.com"))
+	server := httptest.NewServer(h) // on a loopback address
+	defer server.Close()
+
+	for _, host := range []string{"ops.example.com", "evil.example.com"} {
+		r, err := http.NewRequest("GET", server.URL, nil)
+		if err != nil {
+			log.Fatal(err)
+		}
+		r.Host = host
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			log.Fatal(err)
+		}
+		res.Body.Close()
+		fmt.Println(host, res.StatusCode)
+	}
+	// Output:
+	// ops.example.com 200
+	// evil.example.com 403
 }
 
 // The inputs of failed items are shown, without what is secret in them.
