@@ -87,6 +87,7 @@ func Rows() []Row {
 		pipelineParts(),
 		observedEvents(),
 		observedWork(),
+		dashboardViewers(),
 		observedMemory(),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/dashboard"
 )
 
 // eventsOfTask is how many events an empty task has: submitted, started and
@@ -156,6 +157,11 @@ func observedMemory() Row {
 		Cases: []Case{
 			{Contender: "an observer", Probe: probeObservedMemory(observedBy(func(antflow.Event) {}))},
 			{Contender: "one that blocks", Probe: probeObservedMemory(observedBy(func(antflow.Event) { select {} }))},
+			{Contender: "a dashboard and two viewers, one of whom stops reading", Probe: probeObservedMemory(func(e *antflow.Executor) {
+				h := dashboard.Handler(dashboard.Executor(e))
+				openViewers(h, 1, readOn)
+				openViewers(h, 1, stopReading)
+			})},
 		},
 	}
 }
