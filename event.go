@@ -76,7 +76,9 @@ func (k EventKind) final() bool { return k >= EventSucceeded }
 // An fn that falls behind by more than 32,768 events misses some of them, and
 // the next [Event] tells how many. The figures of [Executor.Snapshot], which
 // are kept as long as somebody observes, miss nothing. When fn panics, the first
-// panic is written to the standard logger of package log, and the calls go on.
+// panic is written to the standard logger of package log, and the calls go on,
+// until a hundred of them have panicked one after the other: then so is the last,
+// and fn is told of nothing more.
 //
 // Tasks that were accepted before are told of from their next start on.
 //

@@ -49,8 +49,9 @@ type observer struct {
 	telling     bool
 	waiting     []chan struct{} // closed when it has been told of everything
 
-	chunk    *noteChunk // the teller's, as are the next two
+	chunk    *noteChunk // the teller's, as are the next three
 	at       int        // of chunk, that is told next
+	panics   int        // one call after the other
 	panicked bool
 
 	told    atomic.Uint64 // calls that have ended
@@ -61,6 +62,8 @@ type observer struct {
 const (
 	mostEvents  = 1 << 15 // that an observer may be behind
 	yieldEvents = 1 << 10 // after so many the teller gets the processor
+
+	mostPanics = 100 // after so many in a row an observer is given up
 
 	mostCall  = 100 * time.Millisecond // that a shutdown waits for one call
 	mostFlush = time.Second            // and for all of them
@@ -213,9 +216,14 @@ func (o *observer) tellSome() {
 	defer func() {
 		if v := recover(); v != nil {
 			o.told.Add(1)
-			if !o.panicked {
+			o.panics++
+			switch {
+			case !o.panicked:
 				o.panicked = true
 				logPanic("an observer", v)
+			case o.panics == mostPanics:
+				logPanic("an observer is given up, since it", v)
+				o.dropped.Store(true)
 			}
 		}
 	}()
@@ -223,6 +231,7 @@ func (o *observer) tellSome() {
 		o.at++
 		o.fn(o.e.eventOf(&o.chunk.notes[o.at-1]))
 		o.told.Add(1)
+		o.panics = 0
 	}
 }
 

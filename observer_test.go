@@ -33,6 +33,11 @@ func TestBadObservers(t *testing.T) {
 	output := logged(t)
 	bad := map[string]func(antflow.Event){
 		"panics": func(antflow.Event) { panic("no") },
+		"panics at times": func(ev antflow.Event) {
+			if ev.Kind != antflow.EventStarted {
+				panic("now and then")
+			}
+		},
 		"exits":  func(antflow.Event) { runtime.Goexit() },
 		"sleeps": func(antflow.Event) { time.Sleep(time.Minute) },
 		"blocks": func(antflow.Event) { time.Sleep(1000 * time.Hour) },
@@ -60,16 +65,20 @@ func TestBadObservers(t *testing.T) {
 				if len(good) != 300 {
 					t.Errorf("the other observer was told of %d events", len(good))
 				}
-				if name == "panics" || name == "exits" {
-					if n := calls.Load(); n != 300 {
-						t.Errorf("%d calls", n)
-					}
+				if want, ok := map[string]int64{"panics": 100, "panics at times": 300, "exits": 300}[name]; ok && calls.Load() != want {
+					t.Errorf("%d calls", calls.Load())
 				}
 				time.Sleep(2000 * 300 * time.Hour)
 			})
 		})
 	}
-	if text := output.String(); strings.Count(text, "antflow: an observer panicked: no") != 1 || !strings.Contains(text, "observer_test.go") {
+	text := output.String()
+	for _, line := range []string{"antflow: an observer panicked: no", "antflow: an observer panicked: now and then", "antflow: an observer is given up, since it panicked: no"} {
+		if strings.Count(text, line) != 1 {
+			t.Errorf("not once: %s", line)
+		}
+	}
+	if strings.Count(text, "panicked: ") != 3 || !strings.Contains(text, "observer_test.go") {
 		t.Errorf("logged: %s", text)
 	}
 }
