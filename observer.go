@@ -96,6 +96,9 @@ func (e *Executor) observe(o *observer) (stop func()) {
 
 // noteLocked has the observer told of it.
 func (o *observer) noteLocked(st *note) {
+	if o.dropped.Load() {
+		return
+	}
 	if o.behind >= mostEvents {
 		o.lost++
 		o.e.journal.lost++

@@ -73,7 +73,7 @@ func TestBadObservers(t *testing.T) {
 		})
 	}
 	text := output.String()
-	for _, line := range []string{"antflow: an observer panicked: no", "antflow: an observer panicked: now and then", "antflow: an observer is given up, since it panicked: no"} {
+	for _, line := range []string{"antflow: an observer panicked: no\n", "antflow: an observer panicked: now and then\n", "antflow: an observer is given up, since it panicked: no\n"} {
 		if strings.Count(text, line) != 1 {
 			t.Errorf("not once: %s", line)
 		}
