@@ -37,6 +37,7 @@ var guides = []struct {
 	{"docs/coming-from-python.md", ".", "python", true},
 	{"docs/coming-from-antflow.md", "pipeline", "antflow", true},
 	{"docs/pipelines.md", "pipeline", "guide", false},
+	{"docs/observability.md", "examples/observability", "observability", false},
 }
 
 // withoutExample are the methods that speak for themselves: those of the

@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"github.com/antflow/antflow"
+	"github.com/antflow/antflow/dashboard"
 	"github.com/antflow/antflow/pipeline"
 )
 
-var _ = readmeProgram
+var _, _ = readmeProgram, readmeDashboard
 
 // readmeProgram is the README's first program. It asks a server in the world,
 // so it is compiled here and not run.
@@ -179,6 +180,18 @@ func Example_readmePipeline() {
 	// saved /a
 	// antflow: stage "parse": item 1: unexpected EOF
 	// saved /c
+}
+
+// readmeDashboard serves on a port of its own choice, so it is compiled here and
+// not run.
+func readmeDashboard(ctx context.Context, urls []string, fetch func(context.Context, string) (string, error)) {
+	e := antflow.New(8, antflow.ExecutorName("crawl"))
+	http.Handle("/debug/antflow/", dashboard.Handler(dashboard.Executor(e)))
+	go http.ListenAndServe("localhost:8080", nil) // open http://localhost:8080/debug/antflow/
+
+	for page, err := range antflow.Map(ctx, e, slices.Values(urls), fetch, antflow.TaskName("fetch"), antflow.Retries(2)) {
+		fmt.Println(page, err)
+	}
 }
 
 // TestReadme holds the README to this file: each of its snippets is in it, and

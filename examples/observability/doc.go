@@ -1,0 +1,3 @@
+// Package observability has the snippets of docs/observability.md as examples
+// that run.
+package observability
