@@ -37,14 +37,8 @@ func (h *handler) serveEvents(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusInternalServerError, "the server can't stream: the %T that the handler was given has no Flush", w)
 		return
 	}
-	select {
-	case <-s.first:
-	case <-v.gone:
-		return
-	case <-r.Context().Done():
-		return
-	}
-	if out.write(h.hub.greet(v, s)) != nil {
+	hello := h.hub.greet(v, s, r.Context().Done())
+	if hello == nil || out.write(hello) != nil {
 		return
 	}
 	for {

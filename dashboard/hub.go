@@ -7,10 +7,11 @@ import (
 )
 
 const (
-	interval    = 250 * time.Millisecond // of the sampler
-	grace       = 10 * time.Second       // that it goes on after the last viewer
-	mostViewers = 1024
-	mostBehind  = 10 * time.Second // that a viewer may be, in messages
+	interval      = 250 * time.Millisecond // of the sampler
+	grace         = 10 * time.Second       // that it goes on after the last viewer
+	mostViewers   = 1024
+	mostGreetings = 32               // in an interval
+	mostBehind    = 10 * time.Second // that a viewer may be, in messages
 )
 
 // A hub hands what the sampler finds to those who look. It has a sampling while
@@ -65,13 +66,31 @@ func (h *hub) join(server *http.Server) (*viewer, *sampling) {
 	return v, h.sampling
 }
 
-// greet returns the first message for v, once s has one. What is published
-// later than that comes to its queue.
-func (h *hub) greet(v *viewer, s *sampling) []byte {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	v.ready = true
-	return s.helloLocked()
+// greet returns the first message for v, once s has one; nil when left is closed
+// before, or v is dropped. What is published later than that comes to its queue.
+//
+// That message is the largest. Between two ticks so many viewers get theirs and
+// no more, so that those who do nothing but reconnect cost little.
+func (h *hub) greet(v *viewer, s *sampling, left <-chan struct{}) []byte {
+	for turn := (<-chan struct{})(s.first); ; {
+		select {
+		case <-turn:
+		case <-v.gone:
+			return nil
+		case <-left:
+			return nil
+		}
+		h.mu.Lock()
+		if s.greeted < mostGreetings {
+			s.greeted++
+			v.ready = true
+			hello := s.helloLocked()
+			h.mu.Unlock()
+			return hello
+		}
+		turn = s.turn
+		h.mu.Unlock()
+	}
 }
 
 func (h *hub) leave(v *viewer) {

@@ -64,12 +64,14 @@ type sampling struct {
 
 	// Guarded by hub.mu.
 	ticks   ring
-	details []detail // the latest of each source, complete
-	hello   []byte   // for the next viewers, until there is news
+	details []detail      // the latest of each source, complete
+	hello   []byte        // for the next viewers, until there is news
+	greeted int           // viewers that got it since the last tick
+	turn    chan struct{} // closed with the next tick
 }
 
 func newSampling(h *hub) *sampling {
-	return &sampling{hub: h, first: make(chan struct{}), details: make([]detail, len(h.sources))}
+	return &sampling{hub: h, first: make(chan struct{}), turn: make(chan struct{}), details: make([]detail, len(h.sources))}
 }
 
 // run samples until nobody looks any more.
@@ -135,6 +137,9 @@ func (s *sampling) tick(now time.Time) {
 	defer s.hub.mu.Unlock()
 	s.ticks.push(data)
 	s.hello = nil
+	s.greeted = 0
+	close(s.turn)
+	s.turn = make(chan struct{})
 	s.hub.sendLocked(event("tick", data))
 }
 

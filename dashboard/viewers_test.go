@@ -277,8 +277,38 @@ func TestTooManyViewers(t *testing.T) {
 		if w.Code != http.StatusServiceUnavailable || w.Body.String() != want || w.Header().Get("Retry-After") != "10" {
 			t.Errorf("%d %q", w.Code, w.Body)
 		}
+		time.Sleep(8 * second) // until all of them were greeted
 		pages[7].leave()
 		watch(t, h).hello(t)
+	})
+}
+
+// Those who do nothing but reconnect get the first message, which is the
+// largest, 32 times between two ticks, all together.
+func TestGreetingsAreFew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		h := newHandler()
+		calm := watch(t, h)
+		calm.hello(t)
+		greeted := 0
+		for round := range 8 { // of 250 ms each
+			for range 40 {
+				p := watch(t, h)
+				if len(p.take()) > 0 {
+					greeted++
+				}
+				p.leave()
+			}
+			if want := 32*(round+1) - 1; greeted != want {
+				t.Fatalf("round %d: %d greetings, want %d", round, greeted, want)
+			}
+			time.Sleep(250 * time.Millisecond)
+		}
+		late := watch(t, h)
+		late.hello(t)
+		if n := len(calm.read(t)); n < 8 {
+			t.Errorf("the other viewer got %d messages", n)
+		}
 	})
 }
 
