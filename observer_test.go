@@ -85,21 +85,21 @@ func TestBadObservers(t *testing.T) {
 
 // Close waits for an observer that gets on, for a second.
 func TestCloseWaitsForObservers(t *testing.T) {
-	for each, want := range map[time.Duration]int{5 * time.Millisecond: 90, 30 * time.Millisecond: 33} {
+	for each, want := range map[time.Duration]int64{5 * time.Millisecond: 90, 30 * time.Millisecond: 33} {
 		testkit.Bubble(t, func(t *testing.T) {
 			e := antflow.New(1)
-			var told int
-			e.Observe(func(antflow.Event) { time.Sleep(each); told++ })
+			var told atomic.Int64
+			e.Observe(func(antflow.Event) { time.Sleep(each); told.Add(1) })
 			for range 30 {
 				e.Go(t.Context(), func(context.Context) error { return nil })
 			}
 			e.Close()
-			if told != want {
-				t.Errorf("%d events of 90 at %v were told when Close returned", told, each)
+			if n := told.Load(); n != want {
+				t.Errorf("%d events of 90 at %v were told when Close returned", n, each)
 			}
 			time.Sleep(time.Hour) // the rest is told later
-			if told != 90 {
-				t.Errorf("%d events of 90 were told", told)
+			if n := told.Load(); n != 90 {
+				t.Errorf("%d events of 90 were told", n)
 			}
 		})
 	}
@@ -133,8 +133,8 @@ func TestStopGivesUp(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {
 		e := antflow.New(1)
 		release := make(chan struct{})
-		told := 0
-		stop := e.Observe(func(antflow.Event) { told++; <-release })
+		var told atomic.Int64
+		stop := e.Observe(func(antflow.Event) { told.Add(1); <-release })
 		e.Go(t.Context(), func(context.Context) error { return nil }).Result(t.Context())
 		start := time.Now()
 		stop()
@@ -143,8 +143,8 @@ func TestStopGivesUp(t *testing.T) {
 		}
 		close(release)
 		e.Close()
-		if told != 1 {
-			t.Errorf("%d events were told", told)
+		if n := told.Load(); n != 1 {
+			t.Errorf("%d events were told", n)
 		}
 	})
 }

@@ -56,15 +56,16 @@ export class Chart {
     );
     set(figure, "data-chart", spec.id);
     this.dress();
-    // Charts that nobody sees aren't drawn. Both observers tell of the beginning.
-    this.observers = [
-      new ResizeObserver(([entry]) => this.resize(entry.contentRect.width)),
-      new IntersectionObserver(([entry]) => {
-        this.seen = entry.isIntersecting;
-        if (this.seen && this.late) this.draw();
-      }),
-    ];
-    for (const o of this.observers) o.observe(this.host);
+    // Charts that nobody sees aren't drawn; but the plot is also hidden while its
+    // table is shown. Both observers tell of the beginning.
+    const resized = new ResizeObserver(([entry]) => this.resize(entry.contentRect.width));
+    const seen = new IntersectionObserver(([entry]) => {
+      this.seen = entry.isIntersecting;
+      if (this.seen && this.late) this.draw();
+    });
+    resized.observe(this.host);
+    seen.observe(figure);
+    this.observers = [resized, seen];
     charts.add(this);
   }
 
@@ -134,8 +135,13 @@ export class Chart {
       return s.unlessZero && !column.some((v, i) => v > 0 && i >= first) ? column.map(() => null) : column;
     });
     if (this.spec.kind !== "stack") return [this.data.t, ...columns];
+    // Where nothing is known there is a gap; to draw none would be a lie.
+    const known = this.data.t.map((_, i) => columns.some((column) => column[i] != null));
     const sums = [];
-    columns.forEach((column, k) => sums.push(column.map((v, i) => (v ?? 0) + (k > 0 ? sums[k - 1][i] : 0))));
+    columns.forEach((column, k) => {
+      const below = sums[k - 1];
+      sums.push(column.map((v, i) => (known[i] ? (v ?? 0) + (below?.[i] ?? 0) : null)));
+    });
     return [this.data.t, ...sums.reverse()];
   }
 

@@ -39,8 +39,9 @@ export class Drawer {
 
   close() {
     go(change(this.app.route, { task: null }));
-    // Back to where the task was opened, if that is still there.
-    if (this.opener?.isConnected) this.opener.focus({ preventScroll: true });
+    // Back to where the task was opened; that row may have left the table.
+    const back = this.opener?.isConnected ? this.opener : $(`h-${this.app.route.view}`);
+    back.focus({ preventScroll: true });
   }
 
   build() {

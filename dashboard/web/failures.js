@@ -14,7 +14,7 @@ export class Failures {
     this.group = new Group(app);
   }
 
-  // makeTable is for a kind of source: pipelines don't tell when.
+  // makeTable is for a kind of source: pipelines count retries by stage alone.
   makeTable(kind) {
     this.kind = kind;
     $("failures").replaceChildren();
@@ -60,8 +60,8 @@ export class Failures {
         value: (g) => g.retried,
         show: (g) => count(g.retried),
       },
-      !pipeline && time("first", "First", { rank: 3 }),
-      !pipeline && time("last", "Last"),
+      time("first", "First", { rank: 3 }),
+      time("last", "Last"),
     ];
     this.table = new Table($("failures"), {
       id: "failures",

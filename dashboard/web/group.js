@@ -43,14 +43,15 @@ export class Group {
       },
       icon("close"),
     );
-    this.title = h("h3", { id: "h-group", class: "kind" });
+    this.title = h("h2", { id: "h-group", class: "kind" });
     this.facts = Object.fromEntries(["Task", "Failed", "Retried", "First", "Last"].map((name) => [name, fact(name)]));
     if (this.source.kind === "pipeline") text(this.facts.Task.name, "Stage");
-    this.words = h("pre", { class: "words", tabindex: "0", "aria-label": "Latest error" });
+    const latest = this.source.kind === "pipeline" ? "First error" : "Latest error"; // as the server knows it
+    this.words = h("pre", { class: "words", tabindex: "0", "aria-label": latest });
     this.stack = h("pre", { class: "stack", tabindex: "0", "aria-label": "Stack" });
-    this.stacked = h("div", null, h("h4", null, "Stack of the first one"), this.stack);
+    this.stacked = h("div", null, h("h3", null, "Stack of the first one"), this.stack);
     this.tasks = h("div");
-    this.tasked = h("div", null, h("h4", null, "Latest"), this.tasks);
+    this.tasked = h("div", null, h("h3", null, "Latest"), this.tasks);
     this.note = h("p", { class: "quiet" });
     this.table = null;
     this.known = h(
@@ -61,7 +62,7 @@ export class Group {
         { class: "facts" },
         Object.values(this.facts).map((f) => f.el),
       ),
-      h("h4", null, "Latest error"),
+      h("h3", null, latest),
       this.words,
       this.stacked,
       this.tasked,

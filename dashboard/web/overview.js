@@ -188,7 +188,7 @@ export class Overview {
   showVisits(source) {
     const { stages, bottleneck } = source.figures;
     const total = stages.reduce((sum, st) => sum + st.queued + st.worked, 0);
-    text($("where-note"), total > 0 ? `an item takes ${duration(total)} in the mean` : "");
+    text($("where-note"), total > 0 ? `an item takes ${duration(total)} on average` : "");
     const rows = stages.map((st) => ({
       key: `st ${st.name}`,
       name: st.name,

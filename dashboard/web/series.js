@@ -1,6 +1,7 @@
 // What the charts are drawn from: the recent past of figures, in bounded memory.
 
 const kept = 1200; // as many as the server has: five minutes
+const gap = 5000; // ms without a tick that are more than a delay
 
 // A Series has a column of values for each key, beside the times.
 export class Series {
@@ -10,9 +11,11 @@ export class Series {
   }
 
   // push adds the values of an instant, and reports whether it is a later one. A
-  // key that is new has no values before.
+  // key that is new has no values before, and none has where nobody listened.
   push(t, values) {
-    if (this.t.length > 0 && t <= this.t.at(-1)) return false; // the server's clock was set back
+    const last = this.t.at(-1) ?? t - 1;
+    if (t <= last) return false; // known since before a reconnect, or the clock was set back
+    if (t - last > gap && this.t.length > 0) this.push(last + 1, {});
     for (const key of Object.keys(values)) {
       if (!this.columns.has(key)) this.columns.set(key, new Array(this.t.length).fill(null));
     }
@@ -74,11 +77,11 @@ export class Series {
   slope(key, ms) {
     const column = this.columns.get(key);
     const end = this.t.length - 1;
-    if (!column || end < 1) return null;
-    let i = end - 1;
-    while (i > 0 && this.t[i] > this.t[end] - ms) i--;
+    let i = end;
+    while (i > 0 && this.t[i] > this.t[end] - ms && column?.[i - 1] != null) i--;
+    if (!column || i >= end) return null;
     const grown = column[end] - column[i];
-    return this.t[end] > this.t[i] && grown >= 0 ? (grown * 1000) / (this.t[end] - this.t[i]) : null;
+    return grown >= 0 ? (grown * 1000) / (this.t[end] - this.t[i]) : null;
   }
 }
 

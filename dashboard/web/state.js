@@ -39,7 +39,7 @@ export class Model {
       if (same && before[i].kind === s.kind) source.inherit(before[i]);
       return source;
     });
-    for (const tick of m.ticks) this.tick(tick);
+    for (const tick of m.ticks) this.apply(tick);
     for (const d of m.detail ?? []) this.detail(d, true);
   }
 
@@ -49,6 +49,10 @@ export class Model {
     // of the future, nor can it be long on its way.
     const ahead = m.t - (Date.now() + this.offset);
     if (ahead > 0 || ahead < -30_000) this.offset = m.t - Date.now();
+    this.apply(m);
+  }
+
+  apply(m) {
     m.s.forEach((figures, i) => figures && this.sources[i]?.tick(m.t, figures));
   }
 
@@ -100,6 +104,7 @@ class Source {
   }
 
   inherit(before) {
+    this.series = before.series; // the server may have a shorter memory
     this.colors = before.colors;
     this.moved = before.moved;
   }

@@ -36,7 +36,7 @@ export class Stream {
     new IntersectionObserver(([entry]) => {
       this.seen = entry.isIntersecting;
       this.again();
-    }).observe(this.host);
+    }).observe(this.host.parentElement); // the host is hidden while the table is shown
     onTheme(() => this.again());
     this.host.addEventListener("pointermove", (e) => this.point(e));
     this.host.addEventListener("pointerleave", () => this.choose(null));
@@ -55,7 +55,10 @@ export class Stream {
   }
 
   show(source, wanted) {
-    if (this.source?.index !== source.index) this.choose(null);
+    if (this.source?.index !== source.index) {
+      this.choose(null);
+      this.held = 0;
+    }
     this.source = source;
     this.wanted = wanted;
     this.drawn = 0;
@@ -78,8 +81,12 @@ export class Stream {
     this.now = now;
     this.span = 1000 * Number($("stream-span").querySelector("input:checked").value);
     this.from = now - this.span;
-    this.lanes = this.laneCount(source);
-    this.banded = this.lanes > mostLanes;
+    const lanes = this.laneCount(source);
+    this.banded = lanes > mostLanes;
+    // Blocked tasks have lanes of their own for a while. Once there, a lane stays,
+    // or all that is below would jump under the pointer.
+    this.held = this.banded ? 0 : Math.max(lanes, this.held);
+    this.lanes = this.banded ? lanes : this.held;
     this.showLegend(source);
     this.showNote(source);
     if (!$("stream-twin").hidden) this.showTwin(source);

@@ -128,9 +128,9 @@ export class Tasks {
         value: (t) => t.ended,
         paint: (cell, t) => this.paintEnded(cell, t),
       },
-      !pipeline && {
+      {
         id: "error",
-        label: "Error or status",
+        label: pipeline ? "Status" : "Error or status",
         rank: 2,
         class: "wide",
         value: (t) => t.error ?? t.status,
