@@ -20,7 +20,7 @@ func (e *Executor) cancel(t *task) bool {
 		return true
 	}
 	e.leaveLocked(t)
-	e.totals.canceled++
+	e.countLocked(t, StateCanceled, failure{})
 	e.dispatchLocked()
 	e.active.Add(1)
 	e.unlock()

@@ -13,7 +13,7 @@ type EventKind uint8
 const (
 	EventSubmitted EventKind = iota // it was accepted
 	EventWaiting                    // it begins to wait for a permit or a rate limit
-	EventStarted                    // an attempt begins
+	EventStarted                    // an attempt begins: a worker has it, and calls the function unless it is canceled by then
 	EventBlocked                    // it lends its slot while it waits for others
 	EventResumed                    // it has a slot again
 	EventRetrying                   // the attempt failed, and another one follows
@@ -43,7 +43,8 @@ type Event struct {
 	Time time.Time
 
 	// Task says whose it is. The Attempt is 0 before the first one. The Name is
-	// that of [TaskName] or else the function's, such as "main.fetch".
+	// that of [TaskName] or else the function's, such as "main.fetch", cut after
+	// 128 bytes.
 	Task TaskInfo
 
 	// Worker is the number of the worker that runs the attempt, from 0, or -1
@@ -80,13 +81,16 @@ func (k EventKind) final() bool { return k >= EventSucceeded }
 // until a hundred of them have panicked one after the other: then so is the last,
 // and fn is told of nothing more.
 //
-// Tasks that were accepted before are told of from their next start on.
+// Tasks that were accepted before are told of from their next start on. The
+// errors of failed attempts are asked for their texts, on the worker: their Error
+// and Unwrap methods should be quick.
 //
 // The returned function ends the observation. It waits until fn was told of
 // what has happened until then, as [Executor.Shutdown] does before it returns,
-// but no longer than a second for a call of fn that doesn't return: that fn is
-// given up. fn itself must not call either. Observe doesn't block. A nil fn and
-// an unknown kind panic.
+// but no longer than a second: what fn was not told of by then it never is, and
+// that counts as lost. A call that doesn't return may still go on. fn itself must
+// not call either of the two. Observe doesn't block. A nil fn and an unknown kind
+// panic.
 func (e *Executor) Observe(fn func(Event), kinds ...EventKind) (stop func()) {
 	must(e != nil, "Executor.Observe: the executor is nil")
 	must(fn != nil, "Executor.Observe(nil): the function must not be nil")

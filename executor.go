@@ -323,7 +323,7 @@ func (e *Executor) cancelAllLocked(running bool) ([]*task, []*attempt) {
 	waiting := e.waitingLocked(func(t *task) bool { return running || !t.has(hasStarted) })
 	for _, t := range waiting {
 		e.leaveLocked(t)
-		e.totals.canceled++
+		e.countLocked(t, StateCanceled, failure{})
 	}
 	var attempts []*attempt
 	if running {

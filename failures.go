@@ -3,7 +3,6 @@ package antflow
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -23,15 +22,22 @@ const (
 	mostFailures = 10 // kept of each
 	mostText     = 1 << 10
 	mostStack    = 8 << 10
+	mostDepth    = 100 // of a chain of errors, which may be a ring
 )
+
+// queueTimeout is what is kept of [ErrQueueTimeout].
+var queueTimeout = describe(ErrQueueTimeout)
 
 // describe asks an error what it is. Its methods are the user's code.
 func describe(err error) (f failure) {
 	f.kind = fmt.Sprintf("%T", err)
 	f.text = "(its text is not to be had: the Error method panicked)"
 	guard(func() error {
-		if p, ok := errors.AsType[*PanicError](err); ok {
-			f.stack = string(p.Stack[:min(len(p.Stack), mostStack)])
+		for inner, n := err, 0; inner != nil && n < mostDepth; inner, n = innerOf(inner), n+1 {
+			if p, ok := inner.(*PanicError); ok {
+				f.stack = string(p.Stack[:min(len(p.Stack), mostStack)])
+				break
+			}
 		}
 		f.kind = ErrorKind(err)
 		f.text = strings.Clone(errtext.Clip(err.Error(), mostText))
@@ -48,7 +54,7 @@ func ErrorKind(err error) string {
 	if err == nil {
 		return ""
 	}
-	for {
+	for range mostDepth {
 		if p, ok := err.(*PanicError); ok {
 			return "panic: " + pattern(fmt.Sprint(p.Value))
 		}

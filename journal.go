@@ -262,41 +262,68 @@ func (j *journal) retryingLocked(t *task, r *record, end *ending) {
 	}
 }
 
-// settledLocked is told of a task that was published; f is what is kept of its
-// error, if it failed.
-func (j *journal) settledLocked(t *task, r *record, f failure) {
+// settledLocked counts a task that is taken out of the books with that state; f
+// is what is kept of its error, if it failed. It returns how long its attempt ran.
+// The event comes with settledEventLocked, once the task is published.
+func (j *journal) settledLocked(t *task, r *record, s State, f failure) time.Duration {
 	ran := j.endLocked(r)
-	kind := EventSucceeded
-	switch t.State() {
+	switch s {
 	case StateSucceeded:
 		r.figures.succeeded++
 	case StateFailed:
-		kind = EventFailed
 		r.figures.failed++
 		j.failures.failed(t, r, f, j.now(), ran)
 	default:
-		kind = EventCanceled
 		r.figures.canceled++
 	}
-	j.noteLocked(t, r, note{kind: kind, ran: ran, err: t.error()})
+	return ran
+}
+
+var settledEvents = map[State]EventKind{
+	StateSucceeded: EventSucceeded,
+	StateFailed:    EventFailed,
+	StateCanceled:  EventCanceled,
+}
+
+func (j *journal) settledEventLocked(t *task, r *record, ran time.Duration) {
+	j.noteLocked(t, r, note{kind: settledEvents[t.State()], ran: ran, err: t.error()})
 	r.worker = noWorker
 }
 
-// settledApart is settledLocked for a task that is published and settled
-// without a slot, outside the lock.
+// countLocked counts a task that is taken out of the books with that state.
+func (e *Executor) countLocked(t *task, s State, f failure) (ran time.Duration) {
+	switch s {
+	case StateSucceeded:
+		e.totals.succeeded++
+	case StateFailed:
+		e.totals.failed++
+	default:
+		e.totals.canceled++
+	}
+	if r := t.record(); r != nil {
+		return e.journal.settledLocked(t, r, s, f)
+	}
+	return 0
+}
+
+// settledApart tells of a task that was counted and then published without a
+// slot.
 func (e *Executor) settledApart(t *task) {
 	r := t.record()
 	if r == nil {
 		return
 	}
-	var f failure
-	if t.State() == StateFailed {
-		f = describe(t.error())
-	}
 	e.mu.Lock()
-	e.journal.settledLocked(t, r, f)
+	e.journal.settledEventLocked(t, r, 0)
 	e.unlock()
-	t.traceSettled()
+	if e.tracers != nil {
+		traced := make(chan struct{})
+		go func() { // which a tracer may end, but not the caller
+			defer close(traced)
+			t.traceSettled()
+		}()
+		<-traced
+	}
 }
 
 // refuseObserved publishes a task that was never accepted.

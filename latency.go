@@ -2,12 +2,13 @@ package antflow
 
 import (
 	"iter"
+	"math"
 	"math/bits"
 	"time"
 )
 
 // Latency is a distribution of durations, as of a [Snapshot]. It knows each of
-// them to within a quarter, from 128 nanoseconds up to five hours, in little
+// them to within a quarter, above 128 nanoseconds and up to five hours, in little
 // memory. The zero value is an empty one. A Latency doesn't change; its methods
 // don't block and are safe for concurrent use.
 type Latency struct{ h *histogram }
@@ -70,10 +71,14 @@ func (l Latency) Quantile(q float64) time.Duration {
 }
 
 // Since is what has been added to l since it was the earlier one: the
-// distribution of an interval, of two snapshots of one executor.
+// distribution of an interval, of two snapshots of one executor. It is empty where
+// the earlier one has more.
 func (l Latency) Since(earlier Latency) Latency {
 	if l.h == nil || earlier.h == nil {
 		return l
+	}
+	if l.h.count < earlier.h.count { // they are the wrong way round, or of two executors
+		return Latency{}
 	}
 	d := &histogram{count: l.h.count - earlier.h.count, total: l.h.total - earlier.h.total}
 	for i, n := range l.h.counts {
@@ -89,12 +94,13 @@ func (l Latency) Since(earlier Latency) Latency {
 
 // AtMost is how many of the durations are known to be no longer than d, which
 // may be a few less than there are. It never gets less as durations are added, so
-// it is what a histogram with other bounds is made of.
+// it is what a histogram with other bounds is made of. Those of more than five
+// hours are known to be no longer than [math.MaxInt64].
 func (l Latency) AtMost(d time.Duration) uint64 {
 	if l.h == nil || d < 0 {
 		return 0
 	}
-	if d > bucketBound(buckets-2) && d >= l.h.longest {
+	if d == math.MaxInt64 {
 		return l.h.count
 	}
 	var n uint64

@@ -108,3 +108,28 @@ func TestLatencyOfNothing(t *testing.T) {
 		t.Error("it has something")
 	}
 }
+
+// Counts up to a bound never shrink, and those of a wrong interval are none.
+func TestLatencyOnlyGrows(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 6))
+	bounds := []time.Duration{0, 100, time.Microsecond, 5 * time.Millisecond, time.Hour, 6 * time.Hour, math.MaxInt64}
+	var h histogram
+	last := make([]uint64, len(bounds))
+	for range 2000 {
+		h.add(time.Duration(math.Exp(rng.Float64() * 32)))
+		l := h.latency()
+		for i, bound := range bounds {
+			n := l.AtMost(bound)
+			if n < last[i] {
+				t.Fatalf("%d of at most %v after %d", n, bound, last[i])
+			}
+			last[i] = n
+		}
+	}
+	if last[len(last)-1] != 2000 {
+		t.Errorf("%v", last)
+	}
+	if l := (&histogram{}).latency().Since(h.latency()); l.Count() != 0 {
+		t.Errorf("%d durations of a reversed interval", l.Count())
+	}
+}

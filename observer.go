@@ -54,9 +54,10 @@ type observer struct {
 	panics   int        // one call after the other
 	panicked bool
 
-	told    atomic.Uint64 // calls that have ended
-	news    atomic.Bool   // there may be more
-	dropped atomic.Bool   // it is told of nothing more
+	news    atomic.Bool // there may be more
+	dropped atomic.Bool // it is told of nothing more
+
+	detached bool // it is none of the journal's any more; guarded by e.mu
 }
 
 const (
@@ -65,8 +66,7 @@ const (
 
 	mostPanics = 100 // after so many in a row an observer is given up
 
-	mostCall  = 100 * time.Millisecond // that a shutdown waits for one call
-	mostFlush = time.Second            // and for all of them
+	mostFlush = time.Second // that a shutdown waits for an observer
 )
 
 // observe attaches an observer, or one who only measures if that is nil.
@@ -83,22 +83,40 @@ func (e *Executor) observe(o *observer) (stop func()) {
 			return
 		}
 		e.mu.Lock()
-		if o != nil {
-			j.observers = slices.DeleteFunc(j.observers, func(x *observer) bool { return x == o })
+		if o == nil {
+			e.detachLocked()
+		} else {
+			o.detachLocked()
 		}
-		e.detachLocked()
 		e.unlock()
 		if o != nil && !o.flush(nil) {
-			o.dropped.Store(true)
+			o.drop()
 		}
 	}
 }
 
-// noteLocked has the observer told of it.
-func (o *observer) noteLocked(st *note) {
-	if o.dropped.Load() {
+// detachLocked ends the observation.
+func (o *observer) detachLocked() {
+	if o.detached {
 		return
 	}
+	o.detached = true
+	j := o.e.journal
+	j.observers = slices.DeleteFunc(j.observers, func(x *observer) bool { return x == o })
+	o.e.detachLocked()
+}
+
+// drop has the observer told of nothing more.
+func (o *observer) drop() {
+	o.dropped.Store(true)
+	o.e.mu.Lock()
+	o.e.journal.lost += uint64(o.behind)
+	o.detachLocked()
+	o.e.unlock()
+}
+
+// noteLocked has the observer told of it.
+func (o *observer) noteLocked(st *note) {
 	if o.behind >= mostEvents {
 		o.lost++
 		o.e.journal.lost++
@@ -148,7 +166,6 @@ func (o *observer) tell() {
 	more := true
 	defer func() {
 		if more { // fn ended the goroutine
-			o.told.Add(1)
 			go o.tell()
 		}
 	}()
@@ -218,7 +235,6 @@ func (o *observer) tellChunk() {
 func (o *observer) tellSome() {
 	defer func() {
 		if v := recover(); v != nil {
-			o.told.Add(1)
 			o.panics++
 			switch {
 			case !o.panicked:
@@ -226,14 +242,13 @@ func (o *observer) tellSome() {
 				logPanic("an observer", v)
 			case o.panics == mostPanics:
 				logPanic("an observer is given up, since it", v)
-				o.dropped.Store(true)
+				o.drop()
 			}
 		}
 	}()
 	for o.at < o.chunk.n && !o.dropped.Load() {
 		o.at++
 		o.fn(o.e.eventOf(&o.chunk.notes[o.at-1]))
-		o.told.Add(1)
 		o.panics = 0
 	}
 }
@@ -273,21 +288,13 @@ func (o *observer) flush(ended <-chan struct{}) bool {
 	idle := make(chan struct{})
 	o.waiting = append(o.waiting, idle)
 	e.unlock()
-	for waited := time.Duration(0); waited < mostFlush; waited += mostCall {
-		told := o.told.Load()
-		timer := time.NewTimer(mostCall)
-		select {
-		case <-idle:
-			timer.Stop()
-			return true
-		case <-ended:
-			timer.Stop()
-			return false
-		case <-timer.C:
-		}
-		if o.told.Load() == told {
-			return false
-		}
+	timer := time.NewTimer(mostFlush)
+	defer timer.Stop()
+	select {
+	case <-idle:
+		return true
+	case <-ended:
+	case <-timer.C:
 	}
 	return false
 }

@@ -59,7 +59,7 @@ func TestBadObservers(t *testing.T) {
 					t.Errorf("the tasks took %v", d)
 				}
 				e.Close()
-				if d := time.Since(start); d > 100*time.Millisecond {
+				if d := time.Since(start); d > time.Second {
 					t.Errorf("Close took %v", d)
 				}
 				if len(good) != 300 {
@@ -138,7 +138,7 @@ func TestStopGivesUp(t *testing.T) {
 		e.Go(t.Context(), func(context.Context) error { return nil }).Result(t.Context())
 		start := time.Now()
 		stop()
-		if d := time.Since(start); d != 100*time.Millisecond {
+		if d := time.Since(start); d != time.Second {
 			t.Errorf("the end took %v", d)
 		}
 		close(release)

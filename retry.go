@@ -165,7 +165,7 @@ func (e *Executor) ring(run uint64) {
 			e.rejectLocked(t, ErrQueueTimeout)
 		default:
 			e.leaveLocked(t)
-			e.totals.failed++
+			e.countLocked(t, StateFailed, queueTimeout)
 			expired = append(expired, t)
 		}
 	}

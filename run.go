@@ -286,23 +286,13 @@ func (e *Executor) finish(w *worker) *task {
 	}
 	switch {
 	case asked != nil && (end.never || end.err != nil && !end.crashed):
-		e.moveLocked(t, phaseSettled)
-		e.totals.canceled++
-		t.publish(StateCanceled, asked.with(end.err))
+		e.settleLocked(t, end, StateCanceled, asked.with(end.err))
 	case end.err == nil:
-		e.moveLocked(t, phaseSettled)
-		e.totals.succeeded++
-		t.publish(StateSucceeded, nil)
+		e.settleLocked(t, end, StateSucceeded, nil)
 	case end.retry && (a == nil || a.asked == nil):
 		e.retryLocked(t, end, due)
 	default:
-		e.moveLocked(t, phaseSettled)
-		e.totals.failed++
-		t.publish(StateFailed, t.failure(end.err))
-	}
-	if r := t.record(); r != nil && t.phase == phaseSettled {
-		e.journal.settledLocked(t, r, end.failure)
-		t.unobservedLocked()
+		e.settleLocked(t, end, StateFailed, t.failure(end.err))
 	}
 	if t.has(hasPlace) {
 		e.unplaceLocked(t)
@@ -312,12 +302,24 @@ func (e *Executor) finish(w *worker) *task {
 		e.nextLocked(w)
 		return nil
 	}
-	if t.waitedByTasks() || t.batch() != nil && t.batch().nested {
+	if e.tracers != nil || t.waitedByTasks() || t.batch() != nil && t.batch().nested {
 		e.tellLocked(w, slot)
-	} else {
-		e.nextLocked(w)
+		return w.toldAfterTracers(t)
 	}
+	e.nextLocked(w)
 	return t
+}
+
+// settleLocked takes t, whose attempt is over, out of the books and publishes
+// it.
+func (e *Executor) settleLocked(t *task, end *ending, s State, err error) {
+	e.moveLocked(t, phaseSettled)
+	ran := e.countLocked(t, s, end.failure)
+	t.publish(s, err)
+	if r := t.record(); r != nil {
+		e.journal.settledEventLocked(t, r, ran)
+		t.unobservedLocked()
+	}
 }
 
 // release gives the permit back. What a semaphore does instead of returning
@@ -344,9 +346,9 @@ func (w *worker) release() {
 // the tracers that the attempt is over.
 func (w *worker) describe() {
 	t, end := w.t.Load(), &w.end
-	w.step = stepFinish
 	if w.exited {
 		w.exited = false
+		w.step = stepFinish
 		return
 	}
 	if end.err != nil {
@@ -355,6 +357,30 @@ func (w *worker) describe() {
 	if t.spec.e.tracers != nil {
 		t.traceEnd(end, w.attempt(t).canceled())
 	}
+	w.step = stepFinish
+}
+
+// toldAfterTracers returns t, which is settled, if it may be told of now. A
+// worker with tracers has been retired by tellLocked; it calls them first, and
+// takes no other task meanwhile.
+func (w *worker) toldAfterTracers(t *task) *task {
+	if t.spec.e.tracers == nil {
+		return t
+	}
+	w.settled = t
+	w.step = stepTrace
+	return nil
+}
+
+// trace tells the tracers of the settled task, and returns it.
+func (w *worker) trace() *task {
+	t := w.settled
+	if !w.exited {
+		t.traceSettled()
+	}
+	w.exited, w.settled = false, nil
+	w.step = stepRetire
+	return t
 }
 
 // freeSlotLocked takes the slot from a task whose attempt is over and reports

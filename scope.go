@@ -252,7 +252,7 @@ func (sc *scope) sweep() {
 	slices.SortFunc(out, byID)
 	for _, t := range out {
 		e.leaveLocked(t)
-		e.totals.canceled++
+		e.countLocked(t, StateCanceled, failure{})
 	}
 	e.dispatchLocked()
 	e.unlock()

@@ -177,13 +177,13 @@ func (e *Executor) tryPermit(w *worker) *task {
 	case err != nil:
 		e.leaveLocked(t)
 		e.serveLocked(ln)
-		e.totals.failed++
+		e.countLocked(t, StateFailed, failed)
 		t.publish(StateFailed, t.failure(err))
 		if r := t.record(); r != nil {
-			e.journal.settledLocked(t, r, failed)
+			e.journal.settledEventLocked(t, r, 0)
 		}
 		e.tellLocked(w, true)
-		return t
+		return w.toldAfterTracers(t)
 	case !got:
 		e.joinLocked(ln, t)
 	default:
@@ -253,6 +253,10 @@ func (e *Executor) pumpOnce(ln *line, more *bool) {
 // whether the pump is to go on.
 func (e *Executor) pumped(ln *line, t *task, err error) bool {
 	ended := t.ctx.Err() != nil
+	var failed failure
+	if err != nil && !ended && t.record() != nil {
+		failed = describe(err)
+	}
 	e.mu.Lock()
 	e.assignLocked()
 	waits := ln.head == t
@@ -271,9 +275,9 @@ func (e *Executor) pumped(ln *line, t *task, err error) bool {
 	}
 	e.leaveLocked(t)
 	if ended {
-		e.totals.canceled++
+		e.countLocked(t, StateCanceled, failure{})
 	} else {
-		e.totals.failed++
+		e.countLocked(t, StateFailed, failed)
 	}
 	e.dispatchLocked()
 	e.unlock()

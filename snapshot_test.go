@@ -323,3 +323,56 @@ func TestCancelByID(t *testing.T) {
 		}
 	})
 }
+
+// The figures by name are those of the same instant as the others, also of tasks
+// that end without having started.
+func TestSnapshotsAreOfOneInstant(t *testing.T) {
+	testkit.NoLeak(t)
+	e := antflow.New(1)
+	e.Measure()
+	block := make(chan struct{})
+	e.Go(t.Context(), func(context.Context) error { <-block; return nil })
+	stop := make(chan struct{})
+	check := func() {
+		s := e.Snapshot()
+		var by antflow.NameStats
+		for _, n := range s.Names {
+			by.Submitted += n.Submitted
+			by.Failed += n.Failed
+			by.Canceled += n.Canceled
+		}
+		var failed uint64
+		for _, g := range s.Failures {
+			failed += g.Failed
+		}
+		if by.Submitted != s.Submitted || by.Canceled != s.Canceled || by.Failed != s.Failed || failed != s.Failed {
+			t.Errorf("by name %d, %d canceled, %d failed, %d in groups; %+v", by.Submitted, by.Canceled, by.Failed, failed, s.Stats)
+		}
+	}
+	checked := testkit.Started(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				check()
+			}
+		}
+	})
+	for round := range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		for range 500 {
+			e.Go(ctx, nothing)
+		}
+		e.Go(t.Context(), nothing, antflow.QueueTimeout(time.Microsecond)).Result(t.Context())
+		if round%2 == 0 {
+			e.Go(t.Context(), nothing).Cancel()
+		}
+		cancel()
+	}
+	close(stop)
+	<-checked
+	close(block)
+	e.Close()
+	check()
+}

@@ -235,3 +235,81 @@ func TestTracerOfWaits(t *testing.T) {
 type everySecond struct{ _ byte }
 
 func (*everySecond) Wait(ctx context.Context) error { return testkit.Sleep(ctx, time.Second) }
+
+// exitingTracer ends the goroutine where it says, as a failed test does.
+type exitingTracer struct{ at string }
+
+func (x exitingTracer) exit(at string) {
+	if x.at == at {
+		runtime.Goexit()
+	}
+}
+
+func (x exitingTracer) AttemptStart(ctx context.Context, _ antflow.AttemptStart) context.Context {
+	x.exit("start")
+	return ctx
+}
+func (x exitingTracer) AttemptEnd(context.Context, antflow.AttemptEnd) { x.exit("end") }
+func (x exitingTracer) TaskEnd(context.Context, antflow.TaskEnd)       { x.exit("task") }
+
+// A tracer that exits at the end of an attempt or a task changes no result. At
+// the start it is as if the function did.
+func TestTracerExits(t *testing.T) {
+	for at, want := range map[string]error{"start": antflow.ErrGoexit, "end": nil, "task": nil} {
+		testkit.Bubble(t, func(t *testing.T) {
+			e := antflow.New(2, antflow.WithTracer(exitingTracer{at}))
+			fs := []*antflow.Future[struct{}]{e.Go(t.Context(), nothing), e.Go(t.Context(), nothing), e.Go(t.Context(), nothing)}
+			for _, f := range fs {
+				if _, err := f.Result(t.Context()); err != want {
+					t.Errorf("%s: %v", at, err)
+				}
+			}
+			// Canceled between two attempts, by this goroutine.
+			f := e.Go(t.Context(), func(context.Context) error { return errTest }, antflow.Retries(1), antflow.RetryDelay(time.Hour))
+			synctest.Wait()
+			f.Cancel()
+			if at != "start" && f.State() != antflow.StateCanceled {
+				t.Errorf("%s: %v", at, f)
+			}
+			e.Close()
+			if err := e.CheckInvariants(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A tracer that takes its time at the end of a task holds up no other one that
+// has a free worker, and is none of its time.
+func TestSlowTracer(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		start := time.Now()
+		e := antflow.New(2, antflow.WithTracer(slowTracer{}))
+		var begun []string
+		e.Observe(func(ev antflow.Event) {
+			begun = append(begun, fmt.Sprint(ev.Task.ID, " ", ev.Time.Sub(start), " ", ev.Ran))
+		}, antflow.EventSucceeded)
+		e.Go(t.Context(), nothing, antflow.TaskName("slow end"))
+		synctest.Wait()
+		for range 3 {
+			e.Go(t.Context(), func(ctx context.Context) error { return testkit.Sleep(ctx, time.Second) })
+		}
+		e.Close()
+		// The first worker is with the tracer for five seconds.
+		if want := []string{"0 0s 0s", "1 1s 1s", "2 2s 1s", "3 3s 1s"}; !slices.Equal(begun, want) {
+			t.Errorf("%q", begun)
+		}
+	})
+}
+
+type slowTracer struct{}
+
+func (slowTracer) AttemptStart(ctx context.Context, _ antflow.AttemptStart) context.Context {
+	return ctx
+}
+func (slowTracer) AttemptEnd(context.Context, antflow.AttemptEnd) {}
+func (slowTracer) TaskEnd(_ context.Context, t antflow.TaskEnd) {
+	if t.Task.Name == "slow end" {
+		time.Sleep(5 * time.Second)
+	}
+}

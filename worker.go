@@ -18,18 +18,19 @@ type worker struct {
 	prev, next *worker
 
 	// The rest is the worker's own.
-	job    job
-	step   step
-	exited bool     // the user code of this step ended the goroutine
-	told   bool     // it is retired until those who wait for its task are told
-	slot   bool     // and its slot is kept for them
-	open   *segment // that it takes plain tasks from without the lock
-	took   int      // from that, and not told
-	owed   int      // light tasks of job's batch before it that have succeeded, and not told
-	chunk  *chunk   // that it goes through; written under e.mu
-	again  *attempt // the one to run, if it is not the first of its task
-	rec    *record  // of the task, which a wait that ends may give an extra meanwhile
-	end    ending
+	job     job
+	step    step
+	exited  bool     // the user code of this step ended the goroutine
+	settled *task    // that it has settled, until the tracers know
+	told    bool     // it is retired until those who wait for its task are told
+	slot    bool     // and its slot is kept for them
+	open    *segment // that it takes plain tasks from without the lock
+	took    int      // from that, and not told
+	owed    int      // light tasks of job's batch before it that have succeeded, and not told
+	chunk   *chunk   // that it goes through; written under e.mu
+	again   *attempt // the one to run, if it is not the first of its task
+	rec     *record  // of the task, which a wait that ends may give an extra meanwhile
+	end     ending
 }
 
 type step uint8
@@ -44,6 +45,7 @@ const (
 	stepDecide                  // ask RetryIf and Backoff
 	stepRelease                 // give the permit back
 	stepDescribe                // for those who observe
+	stepTrace                   // tell the tracers that the task has settled
 	stepFinish                  // give the slot up, then settle or wait for the retry
 	stepRetire                  // nothing
 )
@@ -247,9 +249,10 @@ func (e *Executor) work(w *worker) {
 			w.describe()
 		case stepFinish:
 			settled = e.finish(w)
+		case stepTrace:
+			settled = w.trace()
 		}
 		if settled != nil {
-			settled.traceSettled()
 			callbacks = settled.notify()
 			if w.told {
 				e.rehire(w)

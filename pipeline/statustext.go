@@ -1,9 +1,12 @@
 package pipeline
 
 import (
+	"context"
 	"strings"
 
+	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/internal/errtext"
+	"github.com/antflow/antflow/internal/option"
 )
 
 // statusTexts are what calls said of themselves, with [antflow.SetStatus]. A call
@@ -68,4 +71,25 @@ func (e *engine) statusTextLocked(it *item) string {
 		return v.text
 	}
 	return ""
+}
+
+// A stepContext is the context of a [Step] that is a task of its own: what that
+// says of itself, the item says, too.
+type stepContext struct {
+	context.Context
+	call *callContext
+}
+
+// Value implements [context.Context].
+func (s stepContext) Value(key any) any {
+	if _, ok := key.(option.Status); ok {
+		return s
+	}
+	return s.Context.Value(key)
+}
+
+// SetStatus implements [option.StatusSetter].
+func (s stepContext) SetStatus(text string) {
+	(*statusOf)(s.call).SetStatus(text)
+	antflow.SetStatus(s.Context, text)
 }

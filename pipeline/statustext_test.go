@@ -60,6 +60,38 @@ func TestStatusOfItems(t *testing.T) {
 	}
 }
 
+// A step that is a task of its own speaks for its item, and for itself.
+func TestStatusOfSteps(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		e := antflow.New(1)
+		defer e.Close()
+		e.Measure()
+		var m pipeline.Monitor
+		say := func(text string, opts ...antflow.TaskOption) func(context.Context, int) (int, error) {
+			return pipeline.Step(text, func(ctx context.Context, n int) (int, error) {
+				antflow.SetStatus(ctx, text)
+				return n, testkit.Sleep(ctx, time.Second)
+			}, opts...)
+		}
+		stage := pipeline.Stage("scan", pipeline.Chain(say("in one"), say("in two", antflow.Timeout(time.Hour))))
+		done := testkit.Started(func() {
+			for range stage.Run(t.Context(), e, slices.Values([]int{0}), pipeline.WithMonitor(&m)) {
+			}
+		})
+		for _, want := range []string{"in one", "in two"} {
+			synctest.Wait()
+			if items := m.Items(); len(items) != 1 || items[0].Status != want {
+				t.Errorf("%+v, want %q", items, want)
+			}
+			time.Sleep(time.Second)
+		}
+		<-done
+		if s := e.Snapshot(); !slices.ContainsFunc(s.Names, func(n antflow.NameStats) bool { return n.Name == "in two" }) {
+			t.Errorf("%+v", s.Names)
+		}
+	})
+}
+
 // However many calls say something, little of it is kept.
 func TestStatusTextsAreBounded(t *testing.T) {
 	testkit.NoLeak(t)

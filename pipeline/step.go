@@ -32,7 +32,7 @@ func Step[A, B any](name string, fn func(context.Context, A) (B, error), opts ..
 		if len(opts) == 0 {
 			v, err = fn(ctx, x)
 		} else {
-			f := antflow.Submit(ctx, c.e.ex, func(ctx context.Context) (B, error) { return fn(ctx, x) }, task)
+			f := antflow.Submit(ctx, c.e.ex, func(ctx context.Context) (B, error) { return fn(stepContext{ctx, c}, x) }, task)
 			v, err = f.Result(ctx)
 		}
 		if err != nil && !errors.Is(err, ErrSkipped) {
