@@ -37,9 +37,9 @@ type TaskStatus struct {
 	Status  string    // what [SetStatus] said
 }
 
-// NameStats are the figures of the tasks of one name. There are 256 names at
-// most; tasks of further ones are in one that is called "(other)", and a name
-// is cut after 128 bytes.
+// NameStats are the figures of the tasks of one name. Beyond 256 names tasks are
+// in one that is called "(other)", and a name is cut after 128 bytes. Submitted
+// counts a task that was submitted before somebody observed from its start on.
 type NameStats struct {
 	Name string
 
@@ -50,8 +50,8 @@ type NameStats struct {
 	QueueTime, RunTime Latency // as in [Snapshot]
 }
 
-// A FailureGroup is the failures of one kind of the tasks of one name. There
-// are 256 groups at most; what exceeds that is in one of its own.
+// A FailureGroup is the failures of one kind of the tasks of one name. What
+// exceeds 256 groups is in one of its own.
 type FailureGroup struct {
 	Name        string // as in [NameStats]
 	Kind        string // see [ErrorKind]

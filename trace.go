@@ -12,10 +12,11 @@ import (
 // that the function gets. It is for spans and for whatever else has to be in
 // that context; who only wants to know observes, see [Executor.Observe]. Its
 // methods must be safe for concurrent use. When one panics, the first panic is
-// written to the standard logger of package log, and the task goes on.
+// written to the standard logger of package log, and the task goes on. A
+// [runtime.Goexit] in AttemptStart is like one in the function.
 //
-// For a task whose first attempt has begun, AttemptStart and AttemptEnd are
-// called in turn, and in the end TaskEnd. AttemptEnd comes before the result can
+// For a task whose function is called, AttemptStart and AttemptEnd are called in
+// turn, and in the end TaskEnd. AttemptEnd comes before the result can
 // be read, TaskEnd before callbacks are called and before a shutdown returns.
 type Tracer interface {
 	// AttemptStart is called before the function. It returns the context for
@@ -23,7 +24,7 @@ type Tracer interface {
 	AttemptStart(ctx context.Context, a AttemptStart) context.Context
 
 	// AttemptEnd is called when the function has ended, with the context that
-	// it got.
+	// it got, which has ended too.
 	AttemptEnd(ctx context.Context, a AttemptEnd)
 
 	// TaskEnd is called when the task has settled, with the context that the

@@ -19,11 +19,11 @@ const (
 
 // An action is what a viewer asks for.
 type action struct {
-	Source  int    `json:"source"`
-	Do      string `json:"do"`
-	ID      uint64 `json:"id"`
-	Workers int    `json:"workers"`
-	Stage   string `json:"stage"`
+	Source  int     `json:"source"`
+	Do      string  `json:"do"`
+	ID      *uint64 `json:"id"`
+	Workers int     `json:"workers"`
+	Stage   string  `json:"stage"`
 }
 
 // badAction is the error of an action that can't be, whatever the state.
@@ -78,8 +78,11 @@ func (h *handler) serveAction(w http.ResponseWriter, r *http.Request) {
 func (x *executorSource) act(a action) error {
 	switch a.Do {
 	case "cancel":
-		if !x.e.Cancel(a.ID) {
-			return fmt.Errorf("task %d has settled, or there is none", a.ID)
+		if a.ID == nil {
+			return badAction("the id of the task to cancel is missing")
+		}
+		if !x.e.Cancel(*a.ID) {
+			return fmt.Errorf("task %d has settled, or there is none", *a.ID)
 		}
 	case "resize":
 		x.e.Resize(a.Workers)

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/antflow/antflow"
@@ -102,6 +103,24 @@ func TestActionsOfOtherSites(t *testing.T) {
 	} {
 		wantAnswer(t, post(h, resize, headers...), http.StatusOK, "")
 	}
+}
+
+// Nothing is canceled that was not named.
+func TestCancelOfNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		e := antflow.New(1)
+		defer e.Close()
+		h := dashboard.Handler(dashboard.Executor(e), dashboard.AllowActions(func(*http.Request) bool { return true }))
+		f := e.Go(t.Context(), func(ctx context.Context) error { time.Sleep(second); return ctx.Err() })
+		synctest.Wait()
+		w := post(h, `{"do": "cancel"}`)
+		if want := "antflow: the id of the task to cancel is missing\n"; w.Code != http.StatusBadRequest || w.Body.String() != want {
+			t.Errorf("%d %q", w.Code, w.Body)
+		}
+		if _, err := f.Result(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestBadActions(t *testing.T) {

@@ -9,10 +9,15 @@
 // of the page there is also
 //
 //   - metrics: the figures in the text format of Prometheus,
-//   - snapshot.json: all that is known at this instant,
+//   - snapshot.json: the figures, the workers and the failures of this instant,
 //   - tasks.json, task.json, failures.json: what the page searches by; tasks.json
 //     takes q, name, state and limit, all of them take source, a number,
-//   - events: what the page lives on, as server-sent events.
+//   - events: what the page lives on, as server-sent events,
+//   - action: takes {"source": 0, "do": "cancel", "id": 7}, or "resize" with
+//     "workers" and, of a pipeline, "stage", or "drain", as JSON by POST.
+//
+// Times there are milliseconds, those of day since 1970. A source that is not
+// named is the first, number 0.
 //
 // # Who may see it
 //
