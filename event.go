@@ -65,9 +65,6 @@ type Event struct {
 	Lost uint64
 }
 
-// final reports whether nothing follows.
-func (k EventKind) final() bool { return k >= EventSucceeded }
-
 // Observe has fn called for each step of each task from now on: of all kinds,
 // or of those that are named. The calls are made one at a time, in the order in
 // which the steps were made, on a goroutine that is there while there is

@@ -317,6 +317,7 @@ func TestObservedSubmitAllocatesOnce(t *testing.T) {
 }
 
 func TestMisuseOfObserve(t *testing.T) {
+	var noContext context.Context
 	var none *antflow.Executor
 	e := antflow.New(1)
 	for _, misuse := range []struct {
@@ -329,7 +330,7 @@ func TestMisuseOfObserve(t *testing.T) {
 		{func() { none.Measure() }, "antflow: Executor.Measure: the executor is nil"},
 		{func() { none.Snapshot() }, "antflow: Executor.Snapshot: the executor is nil"},
 		{func() { none.Cancel(1) }, "antflow: Executor.Cancel: the executor is nil"},
-		{func() { antflow.SetStatus(nil, "") }, "antflow: SetStatus(nil): the context must not be nil"},
+		{func() { antflow.SetStatus(noContext, "") }, "antflow: SetStatus(nil): the context must not be nil"},
 		{func() { antflow.WithTracer(nil) }, "antflow: WithTracer(nil): the tracer must not be nil"},
 		{func() { antflow.Latency{}.Quantile(1.5) }, "antflow: Latency.Quantile(1.5): the fraction must be between 0 and 1"},
 	} {

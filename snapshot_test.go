@@ -206,7 +206,7 @@ func TestSnapshotIsBounded(t *testing.T) {
 }
 
 // A longError has a long text.
-type longError struct{ n int }
+type longError struct{ _ int }
 
 func (l *longError) Error() string { return strings.Repeat("so long ", 1<<15) }
 
