@@ -59,8 +59,8 @@ export class Chart {
     // Charts that nobody sees aren't drawn; but the plot is also hidden while its
     // table is shown. Both observers tell of the beginning.
     const resized = new ResizeObserver(([entry]) => this.resize(entry.contentRect.width));
-    const seen = new IntersectionObserver(([entry]) => {
-      this.seen = entry.isIntersecting;
+    const seen = new IntersectionObserver((entries) => {
+      this.seen = entries.at(-1).isIntersecting; // a busy page is told of several at once
       if (this.seen && this.late) this.draw();
     });
     resized.observe(this.host);

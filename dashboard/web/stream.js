@@ -33,8 +33,8 @@ export class Stream {
       this.width = Math.floor(entry.contentRect.width);
       this.again();
     }).observe(this.host);
-    new IntersectionObserver(([entry]) => {
-      this.seen = entry.isIntersecting;
+    new IntersectionObserver((entries) => {
+      this.seen = entries.at(-1).isIntersecting; // a busy page is told of several at once
       this.again();
     }).observe(this.host.parentElement); // the host is hidden while the table is shown
     onTheme(() => this.again());
