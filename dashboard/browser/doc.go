@@ -9,7 +9,7 @@
 // gets it. Without one they are skipped, unless CI is set to true.
 //
 //	go test ./...
-//	go test -short ./...    without those that take seconds
+//	go test -short ./...    without those under load
 //
 // They are of the real clock, since a browser is. So they never sleep to let
 // something happen, but look until it has; and what must not happen they have

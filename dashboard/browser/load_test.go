@@ -16,7 +16,7 @@ import (
 func slow(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("it takes seconds")
+		t.Skip("not with -short: it takes seconds")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -111,12 +112,21 @@ func (p *replay) advance(begun float64, n int) {
 		span[3], span[4] = now-200-float64(i%50), now-float64(i%200)
 	}
 	for i, x := range detail["names"].([]any) {
-		x.(object)["name"] = fmt.Sprintf("task %d", n*40+i)
+		x.(object)["name"] = fmt.Sprintf("task %d", n*100+i)
 	}
 	for i, x := range detail["failures"].(object)["groups"].([]any) {
 		x.(object)["key"] = fmt.Sprintf("key%d", n*20+i)
 		x.(object)["text"] = fmt.Sprintf("error %d %s", n*20+i, strings.Repeat("x", 500))
 	}
+}
+
+// widen gives a message as many names as there can be.
+func widen(detail object) {
+	names := detail["names"].([]any)
+	for i := len(names); i < 100; i++ {
+		names = append(names, maps.Clone(names[0].(object)))
+	}
+	detail["names"] = names
 }
 
 // use is what a page has.
@@ -154,6 +164,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	messages := record(t, newSite(t, h).url(mount+"events"))
 	cancel()
 	<-ended
+	widen(messages["detail"])
 	p := &replay{Handler: h, messages: messages, more: make(chan int), done: make(chan struct{})}
 	tb := open(t, newSite(t, p), "")
 	tb.unheard()
