@@ -151,10 +151,14 @@ func shrink(data []byte) ([]byte, error) {
 }
 
 // paletteOf chooses 256 of the colours, which are in the order of their
-// frequency: first those that are far from each other, or the few that mark
-// something would be lost among the many at the edges of letters.
+// frequency. Half of them are the most frequent ones, which are of areas; the
+// others are to be far from those that are there, or the few that mark something
+// would be lost among the many at the edges of letters.
 func paletteOf(colors []color.RGBA) color.Palette {
 	var palette color.Palette
+	for _, c := range colors[:min(len(colors), 128)] {
+		palette = append(palette, c)
+	}
 	for _, apart := range []int{48, 32, 20, 12, 8, 4, 2, 1} {
 		for _, c := range colors {
 			if len(palette) == 256 {

@@ -93,7 +93,7 @@ func Example_observabilityEvents() {
 
 func Example_observabilitySnapshot() {
 	ctx := context.Background()
-	e := antflow.New(8)
+	e := antflow.New(1)
 	stop := e.Measure()
 	defer stop()
 
