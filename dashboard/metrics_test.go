@@ -149,10 +149,10 @@ func TestMetrics(t *testing.T) {
 		}
 		submit(t, e, 3, func(context.Context) (int, error) { return 0, errors.New("no") }, antflow.TaskName("bad"),
 			antflow.Retries(2))
-		f := antflow.Submit(context.Background(), e, nap(time.Hour))
 		for range 4 {
 			antflow.Submit(context.Background(), e, nap(time.Minute), antflow.TaskName("nap"))
 		}
+		f := antflow.Submit(context.Background(), e, nap(time.Hour)) // behind those that sleep: never starts
 		f.Cancel()
 		time.Sleep(second)
 
