@@ -57,7 +57,7 @@ func TestChartsHaveTwins(t *testing.T) {
 	go func() {    // all figures are to move
 		for n := 0; ctx.Err() == nil; n++ {
 			f := s.e.Go(ctx, func(ctx context.Context) error {
-				time.Sleep(time.Duration(n%7) * time.Millisecond)
+				time.Sleep(time.Duration(n%7) * time.Millisecond) // the work, which the browser sees by its clock
 				if n%3 == 0 {
 					return errReset
 				}

@@ -70,7 +70,7 @@ func TestForeignActions(t *testing.T) {
 	}
 }
 
-// wait looks until a condition holds.
+// wait looks until a condition holds, by the real clock, which the browser has.
 func wait(t *testing.T, what func() string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !holds(); time.Sleep(5 * time.Millisecond) {

@@ -37,7 +37,7 @@ func flood(ctx context.Context, e *antflow.Executor, perSecond int) (submitted *
 				e.Go(ctx, numberedTask(n), opts[n%len(opts)])
 				submitted.Add(1)
 			}
-			time.Sleep(2 * time.Millisecond)
+			time.Sleep(2 * time.Millisecond) // the load is by the real clock, as the browser is
 		}
 	}()
 	return submitted, ended
@@ -127,7 +127,7 @@ func TestThousandWorkers(t *testing.T) {
 	}
 	for n := range 100 { // their times are spread
 		e.Go(context.Background(), func(ctx context.Context) error {
-			time.Sleep(time.Duration(n) * 5 * time.Millisecond)
+			time.Sleep(time.Duration(n) * 5 * time.Millisecond) // by the real clock, which the browser shows
 			return hold.pass(ctx)
 		}, antflow.TaskName("late"))
 	}
@@ -174,7 +174,7 @@ func TestMillionFailures(t *testing.T) {
 		}, names[n%len(names)])
 	}
 	for e.Stats().Failed < failures {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // between two looks: no bubble has a browser
 	}
 	begun := time.Now()
 	site := newSite(t, h)

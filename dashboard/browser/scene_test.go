@@ -116,7 +116,7 @@ func (s *scene) present() {
 		}, antflow.TaskName("fetch page"))
 	}
 	for until := s.e.Stats(); until.Running < 3 || until.Blocked < 1 || until.Waiting < 2; until = s.e.Stats() {
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // between two looks: no bubble has a browser
 	}
 	for range 5 {
 		s.e.Go(ctx, s.pages.pass, antflow.TaskName("fetch page"))

@@ -81,7 +81,7 @@ func TestDocsScreenshots(t *testing.T) {
 	tb.prefer("prefers-color-scheme", "light")
 	tb.eval(`document.querySelector("#chart-span input[value='60']").click()`)
 	tb.resize(size{1280, 910})
-	time.Sleep(time.Minute) // of work
+	time.Sleep(time.Minute) // of real work, which fills the charts
 	figure := func(id string) string {
 		return fmt.Sprintf(`Number(document.querySelector(%q).textContent)`, counter(id))
 	}

@@ -164,7 +164,7 @@ func (tb *tab) untilElse(js, otherwise string) {
 		if time.Now().After(deadline) {
 			tb.t.Fatalf("it never comes to %s, but to:\n%s", js, get[string](tb, `String(`+otherwise+`)`))
 		}
-		time.Sleep(20 * time.Millisecond) // between two looks, as all sleeps here
+		time.Sleep(20 * time.Millisecond) // between two looks: no bubble has a browser
 	}
 }
 
