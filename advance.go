@@ -50,7 +50,7 @@ func (e *Executor) startLocked(t *task) {
 	e.unscopeLocked(t)
 	e.unscheduleLocked(t)
 	if e.watched.Load() && t.record() == nil {
-		t.observed()
+		t.observeLocked(intake{})
 		e.journal.enterLocked(t, t.record())
 	}
 	e.moveLocked(t, phaseRunning)

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/antflow/antflow/internal/errtext"
@@ -26,14 +26,19 @@ type journal struct {
 	stamp     time.Duration // the time of this section of the lock, once asked for
 	last      time.Duration // the latest of them
 
+	wanted  uint16        // the kinds that one of the observers is told of, as bits
+	vacant  *watchedExtra // blank ones, to be used again
+	vacants int
+	dry     atomic.Bool // there is none; set under e.mu
+
 	workers   workerNumbers
-	queueTime histogram
-	runTime   histogram
 	names     map[string]*nameFigures
 	order     []*nameFigures
 	functions map[uintptr]*named
 	lastSpec  *spec // the last one that had a name
 	lastNamed *named
+	lastPC    uintptr // of the last function that was its task's name
+	lastFn    *named
 	failures  failureGroups
 	lost      uint64
 }
@@ -83,12 +88,15 @@ func (r *record) extra() *recordExtra {
 }
 
 // A watchedExtra is the extra of a task that is observed, in one allocation.
+// What most tasks need of it lies together.
 type watchedExtra struct {
+	next *watchedExtra // of the vacant
+	rec  record
 	extra
-	rec record
 }
 
 const (
+	mostVacant = 1 << 10
 	mostNames  = 256
 	mostName   = 128 // bytes
 	mostStatus = 256
@@ -104,32 +112,65 @@ func (t *task) record() *record {
 	return &t.x.watched.rec
 }
 
-// observed gives t a record, for it to be filled once it is accepted. Nobody
-// else has t.
-func (t *task) observed() {
-	x := watchedExtras.Get().(*watchedExtra)
-	if t.spec.e.tracers != nil {
+// An intake is what Submit has ready for the record of a task when it comes to
+// the lock, so that it has it for a short time.
+type intake struct {
+	since time.Duration
+	x     *watchedExtra // if there was no vacant one
+}
+
+func (j *journal) intake() intake {
+	in := intake{since: j.clock()}
+	if j.dry.Load() {
+		in.x = new(watchedExtra)
+	}
+	return in
+}
+
+// observeLocked gives t a record, for it to be filled once it is accepted. Nobody
+// else has t, or the lock guards it.
+func (t *task) observeLocked(in intake) {
+	e := t.spec.e
+	x := in.x
+	if x == nil {
+		x = e.journal.vacantLocked()
+	}
+	if e.tracers != nil {
 		x.rec.x = new(recordExtra)
 	}
 	if t.x != nil {
 		x.extra = *t.x
 	}
 	x.watched = x
-	x.rec.since = t.spec.e.journal.clock()
+	x.rec.since = in.since
 	t.x = &x.extra
 }
 
-// watchedExtras are blank.
-var watchedExtras = sync.Pool{New: func() any { return new(watchedExtra) }}
+// vacantLocked returns a blank one.
+func (j *journal) vacantLocked() *watchedExtra {
+	x := j.vacant
+	if x == nil {
+		return new(watchedExtra)
+	}
+	j.vacant, x.next = x.next, nil
+	if j.vacants--; j.vacants == 0 {
+		j.dry.Store(true)
+	}
+	return x
+}
 
-// unobservedLocked takes the record from a settled task, for others, if there
-// is nothing but a record that it had an extra for.
-func (t *task) unobservedLocked() {
+// vacateLocked takes the record from a settled task, for others, if there is
+// nothing but a record that it had an extra for.
+func (j *journal) vacateLocked(t *task) {
 	x := t.x.watched
-	if x.rec.x == nil && x.extra == (extra{watched: x}) {
-		t.x = nil
-		x.watched, x.rec = nil, record{}
-		watchedExtras.Put(x)
+	if j.vacants >= mostVacant || x.rec.x != nil || !t.simple() || x.span != nil || x.cur != nil || x.admit != nil {
+		return
+	}
+	t.x = nil
+	x.watched, x.rec = nil, record{}
+	x.next, j.vacant = j.vacant, x
+	if j.vacants++; j.vacants == 1 {
+		j.dry.Store(false)
 	}
 }
 
@@ -139,6 +180,7 @@ func (e *Executor) attachLocked() *journal {
 	j := e.journal
 	if j == nil {
 		j = &journal{e: e, epoch: time.Now().Add(-1), names: make(map[string]*nameFigures), functions: make(map[uintptr]*named)}
+		j.dry.Store(true)
 		e.journal = j
 	}
 	j.users++
@@ -153,6 +195,8 @@ func (e *Executor) detachLocked() {
 	j := e.journal
 	if j.users--; j.users == 0 {
 		e.watched.Store(false)
+		j.vacant, j.vacants = nil, 0
+		j.dry.Store(true)
 		e.publishLocked()
 	}
 }
@@ -181,7 +225,7 @@ func (j *journal) nowIs(d time.Duration) {
 func (j *journal) acceptedLocked(t *task, r *record) {
 	j.nowIs(r.since)
 	j.enterLocked(t, r)
-	j.noteLocked(t, r, note{kind: EventSubmitted})
+	j.noteLocked(t, r, &note{kind: EventSubmitted})
 }
 
 // enterLocked fills the record of an accepted task that the journal learns of.
@@ -197,12 +241,12 @@ func (j *journal) movedLocked(t *task, r *record, from, to phase) {
 	switch {
 	case to == phaseLine:
 		r.extra().waits = j.now()
-		j.noteLocked(t, r, note{kind: EventWaiting})
+		j.noteLocked(t, r, &note{kind: EventWaiting})
 	case to == phaseBlocked && from == phaseRunning:
-		j.noteLocked(t, r, note{kind: EventBlocked})
+		j.noteLocked(t, r, &note{kind: EventBlocked})
 	case to != phaseRunning:
 	case from == phaseBlocked || from == phaseReturning:
-		j.noteLocked(t, r, note{kind: EventResumed})
+		j.noteLocked(t, r, &note{kind: EventResumed})
 	default:
 		j.startedLocked(t, r)
 	}
@@ -216,14 +260,16 @@ func (j *journal) startedLocked(t *task, r *record) {
 	r.figures.running++
 	queued := max(r.began-r.since, 0) // a timer may be a bit early for another clock
 	if !t.has(hasStarted) {
-		j.queueTime.add(queued)
 		r.figures.queueTime.add(queued)
 	}
-	n := note{kind: EventStarted, queued: queued}
-	if r.x != nil {
-		n.permit, n.rate = r.x.permit, r.x.rate
+	if !j.wants(EventStarted) {
+		return
 	}
-	j.noteLocked(t, r, n)
+	n := note{kind: EventStarted, took: queued}
+	if r.x != nil && (r.x.permit != 0 || r.x.rate != 0) {
+		n.rare = &rareNote{permit: r.x.permit, rate: r.x.rate}
+	}
+	j.noteLocked(t, r, &n)
 }
 
 // grantedLocked is told that t has got what its line waits for.
@@ -242,7 +288,6 @@ func (j *journal) endLocked(r *record) time.Duration {
 		return 0
 	}
 	ran := j.now() - r.began
-	j.runTime.add(ran)
 	r.figures.runTime.add(ran)
 	r.figures.running--
 	j.workers.free(int(r.worker))
@@ -254,7 +299,9 @@ func (j *journal) retryingLocked(t *task, r *record, end *ending) {
 	ran := j.endLocked(r)
 	r.figures.retries++
 	j.failures.retried(r, end.failure, j.now())
-	j.noteLocked(t, r, note{kind: EventRetrying, ran: ran, delay: end.delay, err: end.err})
+	if j.wants(EventRetrying) {
+		j.noteLocked(t, r, &note{kind: EventRetrying, took: ran, rare: &rareNote{delay: end.delay}, err: end.err})
+	}
 	r.worker = noWorker
 	r.since = j.now() + end.delay
 	if r.x != nil {
@@ -279,14 +326,16 @@ func (j *journal) settledLocked(t *task, r *record, s State, f failure) time.Dur
 	return ran
 }
 
-var settledEvents = map[State]EventKind{
+var settledEvents = [...]EventKind{
 	StateSucceeded: EventSucceeded,
 	StateFailed:    EventFailed,
 	StateCanceled:  EventCanceled,
 }
 
 func (j *journal) settledEventLocked(t *task, r *record, ran time.Duration) {
-	j.noteLocked(t, r, note{kind: settledEvents[t.State()], ran: ran, err: t.error()})
+	if kind := settledEvents[t.State()]; j.wants(kind) {
+		j.noteLocked(t, r, &note{kind: kind, took: ran, err: t.error()})
+	}
 	r.worker = noWorker
 }
 
@@ -334,13 +383,13 @@ func (e *Executor) refuseObserved(t *task, r *record, s State, err error) {
 	r.worker = noWorker
 	t.publish(s, err)
 	e.mu.Lock()
-	e.journal.noteLocked(t, r, note{kind: EventRejected, err: err})
+	e.journal.noteLocked(t, r, &note{kind: EventRejected, err: err})
 	e.unlock()
 }
 
 // noteLocked has the observers told of a step.
-func (j *journal) noteLocked(t *task, r *record, n note) {
-	if len(j.observers) == 0 {
+func (j *journal) noteLocked(t *task, r *record, n *note) {
+	if !j.wants(n.kind) {
 		return
 	}
 	n.at = j.now()
@@ -348,8 +397,19 @@ func (j *journal) noteLocked(t *task, r *record, n note) {
 	n.named, n.attempt, n.worker = r.named, r.attempt, r.worker
 	for _, o := range j.observers {
 		if o.mask>>n.kind&1 != 0 {
-			o.noteLocked(&n)
+			o.noteLocked(n)
 		}
+	}
+}
+
+// wants reports whether an observer is told of such steps.
+func (j *journal) wants(kind EventKind) bool { return j.wanted>>kind&1 != 0 }
+
+// wantedLocked finds out what the observers are told of.
+func (j *journal) wantedLocked() {
+	j.wanted = 0
+	for _, o := range j.observers {
+		j.wanted |= o.mask
 	}
 }
 
@@ -368,11 +428,15 @@ func (j *journal) nameOf(t *task) *named {
 	}
 	fn, _ := t.runner.function()
 	pc := reflect.ValueOf(fn).Pointer()
+	if pc == j.lastPC {
+		return j.lastFn
+	}
 	n := j.functions[pc]
 	if n == nil {
 		n = j.namedLocked(functionName(pc))
 		j.functions[pc] = n
 	}
+	j.lastPC, j.lastFn = pc, n
 	return n
 }
 

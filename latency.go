@@ -175,6 +175,16 @@ func (h *histogram) add(d time.Duration) {
 	h.counts[bucketOf(d)]++
 }
 
+// merge adds what o has.
+func (h *histogram) merge(o *histogram) {
+	h.count += o.count
+	h.total += o.total
+	h.longest = max(h.longest, o.longest)
+	for i, n := range o.counts {
+		h.counts[i] += n
+	}
+}
+
 // latency is a copy of h.
 func (h *histogram) latency() Latency {
 	c := *h

@@ -9,22 +9,25 @@ import (
 	"time"
 )
 
-// A note is an [Event] as it is written down under the lock.
+// A note is an [Event] as it is written down under the lock. It is small, since
+// mostly another core reads it.
 type note struct {
 	*named
 	at       time.Duration // since the journal's epoch
 	id       uint64
 	priority int
 	err      error
-	queued   time.Duration
-	permit   time.Duration
-	rate     time.Duration
-	ran      time.Duration
-	delay    time.Duration
-	lost     uint64
+	took     time.Duration // of started, the time that it was queued, and else how long it ran
+	rare     *rareNote     // nil: all of it is 0
 	attempt  int32
 	worker   int32
 	kind     EventKind
+}
+
+// A rareNote is what few notes have.
+type rareNote struct {
+	permit, rate, delay time.Duration
+	lost                uint64
 }
 
 // A noteChunk is some notes in order.
@@ -36,33 +39,39 @@ type noteChunk struct {
 
 // An observer is a function that is told of events. What it was not told yet is
 // in chunks; one goroutine tells it, from the first event until there is none.
-// All of it is guarded by e.mu, but for what is the teller's.
 type observer struct {
 	e    *Executor
 	fn   func(Event)
 	mask uint16
 
-	first, last *noteChunk
-	spare       *noteChunk // that were told, to be used again
-	behind      int        // notes in the chunks
-	lost        uint64     // since the last one that was noted
-	telling     bool
-	waiting     []chan struct{} // closed when it has been told of everything
-
-	chunk    *noteChunk // the teller's, as are the next three
-	at       int        // of chunk, that is told next
-	panics   int        // one call after the other
-	panicked bool
-
-	news    atomic.Bool // there may be more
 	dropped atomic.Bool // it is told of nothing more
 
-	detached bool // it is none of the journal's any more; guarded by e.mu
+	// The teller's own.
+	chunk    *noteChunk
+	at       int // of chunk, that is told next
+	panics   int // one call after the other
+	panicked bool
+
+	// The teller reads and writes what is above for each event, as do those who
+	// note them what is below: neither should wait for the other's cache line.
+	_ [64]byte
+
+	// Guarded by e.mu, but for news.
+	first, last *noteChunk
+	spare       *noteChunk // that were told, to be used again
+	spares      int
+	behind      int         // notes in the chunks
+	lost        uint64      // since the last one that was noted
+	news        atomic.Bool // there may be more
+	telling     bool
+	detached    bool            // it is none of the journal's any more
+	waiting     []chan struct{} // closed when it has been told of everything
 }
 
 const (
-	mostEvents  = 1 << 15 // that an observer may be behind
-	yieldEvents = 1 << 10 // after so many the teller gets the processor
+	mostEvents      = 1 << 15 // that an observer may be behind
+	yieldEvents     = 1 << 10 // after so many the teller gets the processor
+	mostSpareChunks = 16
 
 	mostPanics = 100 // after so many in a row an observer is given up
 
@@ -75,6 +84,7 @@ func (e *Executor) observe(o *observer) (stop func()) {
 	j := e.attachLocked()
 	if o != nil {
 		j.observers = append(j.observers, o)
+		j.wantedLocked()
 	}
 	e.unlock()
 	var stopped atomic.Bool
@@ -103,6 +113,7 @@ func (o *observer) detachLocked() {
 	o.detached = true
 	j := o.e.journal
 	j.observers = slices.DeleteFunc(j.observers, func(x *observer) bool { return x == o })
+	j.wantedLocked()
 	o.e.detachLocked()
 }
 
@@ -128,7 +139,14 @@ func (o *observer) noteLocked(st *note) {
 	}
 	p := &c.notes[c.n]
 	*p = *st
-	p.lost, o.lost = o.lost, 0
+	if o.lost > 0 {
+		p.rare = &rareNote{lost: o.lost}
+		if st.rare != nil {
+			*p.rare = *st.rare
+			p.rare.lost = o.lost
+		}
+		o.lost = 0
+	}
 	c.n++
 	if o.behind++; o.behind%yieldEvents == 0 {
 		o.e.later.yield, o.e.later.any = true, true
@@ -149,6 +167,7 @@ func (o *observer) growLocked() *noteChunk {
 		c = new(noteChunk)
 	} else {
 		o.spare, c.next = c.next, nil
+		o.spares--
 	}
 	if o.last != nil {
 		o.last.next = c
@@ -161,23 +180,28 @@ func (o *observer) growLocked() *noteChunk {
 
 // tell is the goroutine that tells the observer. When there is nothing more it
 // yields some times before it ends, as a worker does: to start another one
-// costs more than an event.
+// costs more than an event. But where many came while it had yielded, all
+// processors are busy and it was the last in line; then it ends. The next one is
+// the first in line, where it is started, as soon as that goroutine yields.
 func (o *observer) tell() {
 	more := true
+	told := 0 // since it yielded
 	defer func() {
 		if more { // fn ended the goroutine
 			go o.tell()
 		}
 	}()
 	for round := 0; more; {
-		o.tellChunk()
-		if round > 0 && round < patience && !o.news.Load() {
+		told += o.tellChunk()
+		last := round >= patience || told >= yieldEvents
+		if round > 0 && !last && !o.news.Load() {
 			runtime.Gosched()
+			told = 0
 			round++
 			continue
 		}
 		var any bool
-		if any, more = o.nextChunk(round >= patience); any {
+		if any, more = o.nextChunk(last); any {
 			round = 0
 		} else {
 			round++
@@ -193,9 +217,10 @@ func (o *observer) nextChunk(patient bool) (any, more bool) {
 	o.news.Store(false)
 	if c := o.chunk; c != nil {
 		o.chunk, o.at = nil, 0
-		if o.spare == nil || o.first != nil {
+		if o.spares < mostSpareChunks { // a burst's memory is not kept
 			c.n, c.next = 0, o.spare
 			o.spare = c
+			o.spares++
 		}
 	}
 	if o.first != nil {
@@ -213,23 +238,23 @@ func (o *observer) nextChunk(patient bool) (any, more bool) {
 	o.waiting = nil
 	if patient = patient || o.e.closed.Load(); patient {
 		o.telling = false
-		if o.spare != nil {
-			o.spare.next = nil // a burst's memory is not kept
-		}
 	}
 	return false, !patient
 }
 
-// tellChunk goes on behind a call that panics.
-func (o *observer) tellChunk() {
+// tellChunk tells what is in the chunk, behind calls that panic, too, and
+// returns how much that was.
+func (o *observer) tellChunk() int {
 	if o.chunk == nil {
-		return
+		return 0
 	}
 	for o.at < o.chunk.n && !o.dropped.Load() {
 		o.tellSome()
 	}
-	clear(o.chunk.notes[:o.chunk.n])
-	o.at = o.chunk.n
+	for ; o.at < o.chunk.n; o.at++ {
+		o.chunk.notes[o.at].forget()
+	}
+	return o.at
 }
 
 func (o *observer) tellSome() {
@@ -247,27 +272,45 @@ func (o *observer) tellSome() {
 		}
 	}()
 	for o.at < o.chunk.n && !o.dropped.Load() {
+		n := &o.chunk.notes[o.at]
 		o.at++
-		o.fn(o.e.eventOf(&o.chunk.notes[o.at-1]))
-		o.panics = 0
+		ev := o.e.eventOf(n)
+		n.forget()
+		o.fn(ev)
+		if o.panics > 0 {
+			o.panics = 0
+		}
+	}
+}
+
+// forget lets go of what only this note has, as its chunk may stay.
+func (n *note) forget() {
+	if n.err != nil {
+		n.err = nil
+	}
+	if n.rare != nil {
+		n.rare = nil
 	}
 }
 
 // eventOf is the event that a step is told as.
 func (e *Executor) eventOf(st *note) Event {
-	return Event{
-		Kind:       st.kind,
-		Time:       e.journal.epoch.Add(st.at),
-		Task:       TaskInfo{ID: st.id, Name: st.name, Executor: e.name, Attempt: int(st.attempt), Priority: st.priority},
-		Worker:     int(st.worker),
-		Queued:     st.queued,
-		PermitWait: st.permit,
-		RateWait:   st.rate,
-		Ran:        st.ran,
-		Delay:      st.delay,
-		Err:        st.err,
-		Lost:       st.lost,
+	ev := Event{
+		Kind:   st.kind,
+		Time:   e.journal.epoch.Add(st.at),
+		Task:   TaskInfo{ID: st.id, Name: st.name, Executor: e.name, Attempt: int(st.attempt), Priority: st.priority},
+		Worker: int(st.worker),
+		Err:    st.err,
 	}
+	if st.kind == EventStarted {
+		ev.Queued = st.took
+	} else {
+		ev.Ran = st.took
+	}
+	if x := st.rare; x != nil {
+		ev.PermitWait, ev.RateWait, ev.Delay, ev.Lost = x.permit, x.rate, x.delay, x.lost
+	}
+	return ev
 }
 
 // logPanic is for code that is called for information only: what it does must

@@ -297,7 +297,9 @@ func (e *Executor) finish(w *worker) *task {
 	if t.has(hasPlace) {
 		e.unplaceLocked(t)
 	}
-	end.err, end.failure = nil, failure{}
+	if end.err != nil {
+		end.err, end.failure = nil, failure{}
+	}
 	if t.phase != phaseSettled {
 		e.nextLocked(w)
 		return nil
@@ -318,7 +320,7 @@ func (e *Executor) settleLocked(t *task, end *ending, s State, err error) {
 	t.publish(s, err)
 	if r := t.record(); r != nil {
 		e.journal.settledEventLocked(t, r, ran)
-		t.unobservedLocked()
+		e.journal.vacateLocked(t)
 	}
 }
 

@@ -73,20 +73,37 @@ type Failure struct {
 // Snapshot returns the state of this instant. It does not block.
 func (e *Executor) Snapshot() Snapshot {
 	must(e != nil, "Executor.Snapshot: the executor is nil")
+	s := e.snapshot()
+	s.QueueTime = latencyOf(s.Names, func(n *NameStats) Latency { return n.QueueTime })
+	s.RunTime = latencyOf(s.Names, func(n *NameStats) Latency { return n.RunTime })
+	return s
+}
+
+// snapshot is all of it but what the figures of the names make in all.
+func (e *Executor) snapshot() Snapshot {
 	e.mu.Lock()
 	defer e.unlock()
 	s := Snapshot{Stats: e.statsLocked(), Executor: e.name, QueueLimit: e.limit, Time: time.Now()}
-	j := e.journal
-	if j == nil {
-		return s
+	if j := e.journal; j != nil {
+		s.Observed = j.users > 0
+		s.Tasks = j.tasksLocked()
+		s.Names = j.namesLocked()
+		s.Failures = j.failures.list(j.epoch)
+		s.Lost = j.lost
 	}
-	s.Observed = j.users > 0
-	s.QueueTime, s.RunTime = j.queueTime.latency(), j.runTime.latency()
-	s.Tasks = j.tasksLocked()
-	s.Names = j.namesLocked()
-	s.Failures = j.failures.list(j.epoch)
-	s.Lost = j.lost
 	return s
+}
+
+// latencyOf is the latency of the tasks of all names.
+func latencyOf(names []NameStats, of func(*NameStats) Latency) Latency {
+	if len(names) == 0 {
+		return Latency{}
+	}
+	h := new(histogram)
+	for i := range names {
+		h.merge(of(&names[i]).h)
+	}
+	return Latency{h}
 }
 
 func (j *journal) tasksLocked() []TaskStatus {

@@ -100,11 +100,16 @@ func (e *Executor) submit(tm *terms, t *task, r runner, b *batch) {
 	if b != nil && (b.limit > 0 || b.nested) {
 		t.extra().batch = b
 	}
-	if e.watched.Load() {
-		t.observed()
+	watched := e.watched.Load()
+	var in intake
+	if watched {
+		in = e.journal.intake()
 	}
 	ended := tm.ctx.Err() != nil
 	e.mu.Lock()
+	if watched {
+		t.observeLocked(in)
+	}
 	if ended || e.closed.Load() || e.limit > 0 {
 		e.submitUnlock(t, b, ended)
 		return

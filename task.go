@@ -58,10 +58,11 @@ func (t *task) has(f flags) bool { return t.flags&f != 0 }
 // positions belong to the heaps of those names and are 0 outside. All of it is
 // guarded by e.mu, as the last block of task.
 type extra struct {
-	batch      *batch   // the group or map that it belongs to, or nil
-	span       *span    // that it is the entry of, or nil
-	cur        *attempt // the running or last attempt but the first
-	prev, next *task    // in the list that phase tells
+	watched    *watchedExtra // this, with what those who observe know, or nil; see journal.go
+	batch      *batch        // the group or map that it belongs to, or nil
+	span       *span         // that it is the entry of, or nil
+	cur        *attempt      // the running or last attempt but the first
+	prev, next *task         // in the list that phase tells
 	scope      *scope
 	scopePrev  *task
 	scopeNext  *task
@@ -71,7 +72,6 @@ type extra struct {
 	timer      int32
 	overlay    int32
 	admit      *admission
-	watched    *watchedExtra // this, with what those who observe know, or nil; see journal.go
 }
 
 // An admission is a blocked Submit.
