@@ -50,8 +50,7 @@ func (e *Executor) startLocked(t *task) {
 	e.unscopeLocked(t)
 	e.unscheduleLocked(t)
 	if e.watched.Load() && t.record() == nil {
-		t.observeLocked(intake{})
-		e.journal.enterLocked(t, t.record())
+		e.journal.foundLocked(t)
 	}
 	e.moveLocked(t, phaseRunning)
 	if t.has(hasStarted) {

@@ -339,7 +339,24 @@ func (c *checker) journal() {
 			c.check((r.worker >= 0) == (t.phase == phaseRunning || t.phase == phaseBlocked || t.phase == phaseReturning), 20, "task %d in phase %d has the worker %d", t.id, t.phase, r.worker)
 		}
 	}
+	for _, x := range c.e.queue.levels.items {
+		for _, s := range x.l.segments {
+			for at := range s.since {
+				if s.since[at] > 0 {
+					known++
+					t := s.entries[at]
+					c.check(at >= s.head && at < s.n && t != nil && t.record() == nil, 20, "an observed task has left entry %d of its segment", at)
+				}
+			}
+		}
+	}
 	c.check(known == open, 20, "%d tasks are known, %d by name", known, open)
+	vacants := 0
+	for x := j.vacant; x != nil; x = x.next {
+		vacants++
+		c.check(*x == watchedExtra{next: x.next}, 20, "a vacant record is not blank: %+v", *x)
+	}
+	c.check(vacants == j.vacants && vacants <= mostVacant, 20, "%d records are vacant, %d counted", vacants, j.vacants)
 	for _, o := range j.observers {
 		c.check(o.telling || o.behind == 0 && o.first == nil && len(o.waiting) == 0, 21, "an observer was not told of %d events", o.behind)
 	}

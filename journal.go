@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/antflow/antflow/internal/errtext"
@@ -29,7 +28,6 @@ type journal struct {
 	wanted  uint16        // the kinds that one of the observers is told of, as bits
 	vacant  *watchedExtra // blank ones, to be used again
 	vacants int
-	dry     atomic.Bool // there is none; set under e.mu
 
 	workers   workerNumbers
 	names     map[string]*nameFigures
@@ -58,7 +56,9 @@ type nameFigures struct {
 }
 
 // A record is what a journal knows of a task that has not settled. It is made
-// before the task is shared, or when it starts.
+// before the task is shared, or when it starts. One that is simple, as most are,
+// has it from when it leaves the queue, where its segment knows when it was
+// accepted: so they are few, and used again at once.
 type record struct {
 	*named
 	since   time.Duration // when it could have started
@@ -112,38 +112,25 @@ func (t *task) record() *record {
 	return &t.x.watched.rec
 }
 
-// An intake is what Submit has ready for the record of a task when it comes to
-// the lock, so that it has it for a short time.
-type intake struct {
-	since time.Duration
-	x     *watchedExtra // if there was no vacant one
-}
-
-func (j *journal) intake() intake {
-	in := intake{since: j.clock()}
-	if j.dry.Load() {
-		in.x = new(watchedExtra)
-	}
-	return in
-}
-
-// observeLocked gives t a record, for it to be filled once it is accepted. Nobody
-// else has t, or the lock guards it.
-func (t *task) observeLocked(in intake) {
-	e := t.spec.e
-	x := in.x
-	if x == nil {
-		x = e.journal.vacantLocked()
-	}
-	if e.tracers != nil {
+// observed gives t, which had none, the record x. Nobody else has t, or the lock
+// guards it.
+func (t *task) observed(x *watchedExtra, since time.Duration) {
+	if t.spec.e.tracers != nil {
 		x.rec.x = new(recordExtra)
 	}
 	if t.x != nil {
 		x.extra = *t.x
 	}
 	x.watched = x
-	x.rec.since = in.since
+	x.rec.since = since
 	t.x = &x.extra
+}
+
+// enteredLocked gives a record to an accepted task that has none.
+func (j *journal) enteredLocked(t *task, since time.Duration) {
+	t.observed(j.vacantLocked(), since)
+	r := t.record()
+	r.named, r.worker = j.nameOf(t), noWorker
 }
 
 // vacantLocked returns a blank one.
@@ -153,9 +140,7 @@ func (j *journal) vacantLocked() *watchedExtra {
 		return new(watchedExtra)
 	}
 	j.vacant, x.next = x.next, nil
-	if j.vacants--; j.vacants == 0 {
-		j.dry.Store(true)
-	}
+	j.vacants--
 	return x
 }
 
@@ -169,9 +154,7 @@ func (j *journal) vacateLocked(t *task) {
 	t.x = nil
 	x.watched, x.rec = nil, record{}
 	x.next, j.vacant = j.vacant, x
-	if j.vacants++; j.vacants == 1 {
-		j.dry.Store(false)
-	}
+	j.vacants++
 }
 
 // attachLocked begins to observe, for one more. What workers could take without
@@ -180,7 +163,6 @@ func (e *Executor) attachLocked() *journal {
 	j := e.journal
 	if j == nil {
 		j = &journal{e: e, epoch: time.Now().Add(-1), names: make(map[string]*nameFigures), functions: make(map[uintptr]*named)}
-		j.dry.Store(true)
 		e.journal = j
 	}
 	j.users++
@@ -196,7 +178,6 @@ func (e *Executor) detachLocked() {
 	if j.users--; j.users == 0 {
 		e.watched.Store(false)
 		j.vacant, j.vacants = nil, 0
-		j.dry.Store(true)
 		e.publishLocked()
 	}
 }
@@ -221,19 +202,24 @@ func (j *journal) nowIs(d time.Duration) {
 	}
 }
 
-// acceptedLocked is told of an accepted task.
-func (j *journal) acceptedLocked(t *task, r *record) {
-	j.nowIs(r.since)
-	j.enterLocked(t, r)
+// acceptedLocked is told of an accepted task, and returns the time of that.
+func (j *journal) acceptedLocked(t *task, since time.Duration) time.Duration {
+	j.nowIs(since)
+	r := t.record()
+	if r == nil {
+		r = &record{worker: noWorker}
+	}
+	r.named, r.worker, r.since = j.nameOf(t), noWorker, j.now()
+	r.figures.submitted++
 	j.noteLocked(t, r, &note{kind: EventSubmitted})
+	return r.since
 }
 
-// enterLocked fills the record of an accepted task that the journal learns of.
-func (j *journal) enterLocked(t *task, r *record) {
-	r.named = j.nameOf(t)
-	r.figures.submitted++
-	r.since = j.now()
-	r.worker = noWorker
+// foundLocked is told of a task that starts, and was accepted before anybody
+// observed.
+func (j *journal) foundLocked(t *task) {
+	j.enteredLocked(t, j.now())
+	t.record().figures.submitted++
 }
 
 // movedLocked is told of each step between two phases.

@@ -1,13 +1,19 @@
 package antflow
 
+import "time"
+
 // What starts next, and the books of what has started. Everything here is
 // guarded by Executor.mu.
 
-// enqueueLocked makes a new t a queued task.
-func (e *Executor) enqueueLocked(t *task) {
+// enqueueLocked makes a new t a queued task. If it is observed but has no
+// record yet, it was accepted at since.
+func (e *Executor) enqueueLocked(t *task, since time.Duration) {
 	l := e.levelLocked(t.priority())
 	e.moveLocked(t, phaseQueued)
 	s, at := l.push(t)
+	if since > 0 {
+		s.observe(at, since)
+	}
 	if t.simple() {
 		e.enrollLocked(l, s, at, t.terms)
 		return
@@ -286,11 +292,10 @@ func (e *Executor) takeLocked(j *job) (plain, ok bool) {
 		}
 	}
 	j.t = t
+	e.dequeueLocked(t)
 	if !t.plain() || e.watched.Load() {
-		e.dequeueLocked(t)
 		return false, true
 	}
-	e.removeLocked(t)
 	e.startedPlainLocked(nil)
 	e.admitLocked()
 	return true, true

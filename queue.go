@@ -3,6 +3,7 @@ package antflow
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // The queue of tasks that could start but for a slot, in three tiers: what
@@ -25,12 +26,13 @@ type segment struct {
 	gone    bool // it was dropped before all were
 	mixed   bool // some are not plain, or empty
 	l       *level
-	base    uint64       // the place of the first entry
-	head    int          // the entries before it are taken or were empty
-	n       int          // entries in use
-	entries []*task      // never replaced, so that workers may read it
-	lights  []lightEntry // made with the first
-	scopes  []*scope     // that have runs in it
+	base    uint64          // the place of the first entry
+	head    int             // the entries before it are taken or were empty
+	n       int             // entries in use
+	entries []*task         // never replaced, so that workers may read it
+	lights  []lightEntry    // made with the first
+	since   []time.Duration // when a task was accepted that is observed but has no record yet, or 0; made with the first
+	scopes  []*scope        // that have runs in it
 }
 
 // A lightEntry is the place of a light task, whose entry has no other. An entry
@@ -61,7 +63,20 @@ func (s *segment) empty(at int) bool { return s.entries[at] == nil && s.batch(at
 // starting, and nothing needs to be done under the lock when it does.
 func (s *segment) plain(at int) bool {
 	t := s.entries[at]
-	return t != nil && t.plain() || t == nil && s.batch(at) != nil
+	return t != nil && t.plain() && !s.observed(at) || t == nil && s.batch(at) != nil
+}
+
+// observed reports whether the entry is of a task that is observed but has no
+// record yet.
+func (s *segment) observed(at int) bool { return s.since != nil && s.since[at] > 0 }
+
+// observe makes it one.
+func (s *segment) observe(at int, since time.Duration) {
+	if s.since == nil {
+		s.since = make([]time.Duration, len(s.entries))
+	}
+	s.since[at] = since
+	s.mixed = true
 }
 
 // simple reports whether nothing but a slot keeps it from starting.
@@ -103,13 +118,23 @@ func (s *segment) take(at int, j *job) {
 // takeLocked is take for whoever has the lock.
 func (s *segment) takeLocked(at int, j *job) {
 	s.take(at, j)
+	s.leftLocked(at, j.t)
+}
+
+// leftLocked is told that t, or a light task, has left the entry.
+func (s *segment) leftLocked(at int, t *task) {
 	s.emptied++
+	if s.observed(at) {
+		t.spec.e.journal.enteredLocked(t, s.since[at])
+		s.since[at] = 0
+	}
 }
 
 // dropLocked empties the entry of a task.
 func (s *segment) dropLocked(at int) {
+	t := s.entries[at]
 	s.entries[at] = nil
-	s.emptied++
+	s.leftLocked(at, t)
 }
 
 // weigh makes a light entry one of a task, and returns that. The segment is

@@ -196,8 +196,8 @@ func (e *Executor) findLocked(id uint64) *task {
 	e.closeLocked()
 	for _, x := range e.queue.levels.items {
 		for _, s := range x.l.segments {
-			for _, t := range s.entries[s.head:s.n] {
-				if t != nil && t.id == id && t.record() != nil {
+			for at := s.head; at < s.n; at++ {
+				if t := s.entries[at]; t != nil && t.id == id && (t.record() != nil || s.observed(at)) {
 					return t
 				}
 			}

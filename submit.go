@@ -100,23 +100,25 @@ func (e *Executor) submit(tm *terms, t *task, r runner, b *batch) {
 	if b != nil && (b.limit > 0 || b.nested) {
 		t.extra().batch = b
 	}
-	watched := e.watched.Load()
-	var in intake
-	if watched {
-		in = e.journal.intake()
+	var since time.Duration // 0: nobody observes
+	if e.watched.Load() {
+		since = e.journal.clock()
+		if !t.simple() || e.tracers != nil || e.limit > 0 {
+			t.observed(new(watchedExtra), since)
+		}
 	}
 	ended := tm.ctx.Err() != nil
 	e.mu.Lock()
-	if watched {
-		t.observeLocked(in)
-	}
 	if ended || e.closed.Load() || e.limit > 0 {
+		if since > 0 && t.record() == nil {
+			t.observed(new(watchedExtra), since)
+		}
 		e.submitUnlock(t, b, ended)
 		return
 	}
 	t.id = e.nextID
 	e.nextID++
-	e.acceptUnlock(t, b)
+	e.acceptUnlock(t, b, since)
 }
 
 // submitUnlock submits a task that may be refused, or blocked.
@@ -150,7 +152,7 @@ func (e *Executor) submitUnlock(t *task, b *batch, ended bool) {
 		case full && !own.lasts():
 			e.blockUnlock(t, b)
 		default:
-			e.acceptUnlock(t, b)
+			e.acceptUnlock(t, b, 0)
 		}
 		return
 	}
@@ -181,25 +183,29 @@ func (e *Executor) refuse(t *task, s State, err error) {
 }
 
 // acceptUnlock accepts a task that was neither refused nor blocked.
-func (e *Executor) acceptUnlock(t *task, b *batch) {
-	e.acceptLocked(t)
+func (e *Executor) acceptUnlock(t *task, b *batch, since time.Duration) {
+	e.acceptLocked(t, since)
 	if b == nil { // a batch keeps its own
 		e.keepTermsLocked(t.terms)
 	}
 	e.unlock()
 }
 
-// acceptLocked counts t in and queues it.
-func (e *Executor) acceptLocked(t *task) {
+// acceptLocked counts t in and queues it. If it is observed but has no record
+// yet, it was submitted at since.
+func (e *Executor) acceptLocked(t *task, since time.Duration) {
 	e.totals.submitted++
 	e.backlog++
 	if r := t.record(); r != nil {
-		e.journal.acceptedLocked(t, r)
+		e.journal.acceptedLocked(t, r.since)
+		since = 0
+	} else if since > 0 {
+		since = e.journal.acceptedLocked(t, since)
 	}
 	if t.spec.queueTimeout > 0 && (t.x == nil || t.x.timer == 0) {
 		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
 	}
-	e.enqueueLocked(t)
+	e.enqueueLocked(t, since)
 	e.dispatchLocked()
 }
 
@@ -255,7 +261,7 @@ func (e *Executor) admitLocked() {
 			return
 		}
 		e.admission.remove(t)
-		e.acceptLocked(t)
+		e.acceptLocked(t, 0)
 		e.wakeLocked(t.x.admit.open)
 	}
 }
