@@ -58,7 +58,7 @@ func (t *task) has(f flags) bool { return t.flags&f != 0 }
 // positions belong to the heaps of those names and are 0 outside. All of it is
 // guarded by e.mu, as the last block of task.
 type extra struct {
-	watched    *watchedExtra // this, with what those who observe know, or nil; see journal.go
+	watched    *watchedExtra // this, with what those who observe know, or nil; see record.go
 	batch      *batch        // the group or map that it belongs to, or nil
 	span       *span         // that it is the entry of, or nil
 	cur        *attempt      // the running or last attempt but the first
