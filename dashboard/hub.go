@@ -10,7 +10,7 @@ const (
 	interval      = 250 * time.Millisecond // of the sampler
 	grace         = 10 * time.Second       // that it goes on after the last viewer
 	mostViewers   = 1024
-	mostGreetings = 32               // in an interval
+	mostGreetings = 16               // in an interval
 	mostBehind    = 10 * time.Second // that a viewer may be, in messages
 )
 

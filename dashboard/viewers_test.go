@@ -284,7 +284,7 @@ func TestTooManyViewers(t *testing.T) {
 }
 
 // Those who do nothing but reconnect get the first message, which is the
-// largest, 32 times between two ticks, all together.
+// largest, 16 times between two ticks, all together.
 func TestGreetingsAreFew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		h := newHandler()
@@ -299,7 +299,7 @@ func TestGreetingsAreFew(t *testing.T) {
 				}
 				p.leave()
 			}
-			if want := 32*(round+1) - 1; greeted != want {
+			if want := 16*(round+1) - 1; greeted != want {
 				t.Fatalf("round %d: %d greetings, want %d", round, greeted, want)
 			}
 			time.Sleep(250 * time.Millisecond)
