@@ -103,7 +103,7 @@ func (e *Executor) submit(tm *terms, t *task, r runner, b *batch) {
 	var since time.Duration // 0: nobody observes
 	if e.watched.Load() {
 		since = e.journal.clock()
-		if !t.simple() || e.tracers != nil || e.limit > 0 {
+		if !t.simple() || e.tracers != nil {
 			t.observed(new(watchedExtra), since)
 		}
 	}
@@ -111,7 +111,7 @@ func (e *Executor) submit(tm *terms, t *task, r runner, b *batch) {
 	e.mu.Lock()
 	if ended || e.closed.Load() || e.limit > 0 {
 		if since > 0 && t.record() == nil {
-			t.observed(new(watchedExtra), since)
+			t.observed(e.journal.vacantLocked(), since)
 		}
 		e.submitUnlock(t, b, ended)
 		return

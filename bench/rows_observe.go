@@ -103,17 +103,32 @@ func observedWork() Row {
 			{Contender: "Measure", Goal: Within(1.1), Open: openObserved(func(e *antflow.Executor) { e.Measure() })},
 			{Contender: "an observer", Goal: Within(1.1), Open: openObserved(observedBy(func(antflow.Event) {}))},
 			{Contender: "one that panics", Goal: Within(1.1), Open: openObserved(observedBy(func(antflow.Event) { panic("observer") }))},
-			{Contender: "one that sleeps 1 ms", Goal: Within(1.1), Open: openObserved(observedBy(func(antflow.Event) { time.Sleep(time.Millisecond) }))},
-			{Contender: "one that blocks", Goal: Within(1.1), Open: openObserved(func(e *antflow.Executor) {
-				gate := make(chan struct{})
-				observedBy(func(antflow.Event) { <-gate })(e)
+			{Contender: "one that sleeps 1 ms", Goal: Within(1.1), Open: openHeldUp(func(end <-chan struct{}) {
+				select {
+				case <-end:
+				default:
+					time.Sleep(time.Millisecond)
+				}
 			})},
+			{Contender: "one that blocks", Goal: Within(1.1), Open: openHeldUp(func(end <-chan struct{}) { <-end })},
 		},
 	}
 }
 
 func observedBy(fn func(antflow.Event)) func(*antflow.Executor) {
 	return func(e *antflow.Executor) { e.Observe(fn) }
+}
+
+// openHeldUp is openObserved with an observer who is held up until the end, and
+// leaves no event behind then.
+func openHeldUp(hold func(end <-chan struct{})) func(func()) Runner {
+	return func(task func()) Runner {
+		end := make(chan struct{})
+		r := openObserved(observedBy(func(antflow.Event) { hold(end) }))(task)
+		release := r.Close
+		r.Close = func() { close(end); release() }
+		return r
+	}
 }
 
 // openObserved runs tasks that compute on an executor that something is done

@@ -277,7 +277,7 @@ func TestTooManyViewers(t *testing.T) {
 		if w.Code != http.StatusServiceUnavailable || w.Body.String() != want || w.Header().Get("Retry-After") != "10" {
 			t.Errorf("%d %q", w.Code, w.Body)
 		}
-		time.Sleep(8 * second) // until all of them were greeted
+		time.Sleep(16 * second) // until all of them were greeted
 		pages[7].leave()
 		watch(t, h).hello(t)
 	})
