@@ -87,8 +87,8 @@ func Rows() []Row {
 		pipelineParts(),
 		observedEvents(),
 		observedWork(),
+		observedMemory(), // before the dashboards, which stay for some seconds
 		dashboardViewers(),
-		observedMemory(),
 	}
 }
 

@@ -99,7 +99,7 @@ func TestManyViewers(t *testing.T) {
 		pages := make([]*page, n)
 		for i := range pages {
 			pages[i] = watch(t, h)
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond) // fewer than are greeted
 		}
 		if got := goroutines(t) - before; got != n+1 {
 			t.Errorf("%d goroutines for %d viewers", got, n)
