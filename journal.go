@@ -112,7 +112,7 @@ func (j *journal) acceptedLocked(t *task, since time.Duration) time.Duration {
 	j.nowIs(since)
 	r := t.record()
 	if r == nil {
-		r = &record{worker: noWorker}
+		r = new(record)
 	}
 	r.named, r.worker, r.since = j.nameOf(t), noWorker, j.now()
 	r.figures.submitted++

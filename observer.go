@@ -140,12 +140,11 @@ func (o *observer) noteLocked(st *note) {
 	p := &c.notes[c.n]
 	*p = *st
 	if o.lost > 0 {
-		p.rare = &rareNote{lost: o.lost}
+		p.rare = new(rareNote)
 		if st.rare != nil {
 			*p.rare = *st.rare
-			p.rare.lost = o.lost
 		}
-		o.lost = 0
+		p.rare.lost, o.lost = o.lost, 0
 	}
 	c.n++
 	if o.behind++; o.behind%yieldEvents == 0 {

@@ -62,16 +62,12 @@ func (e *Executor) requeueLocked(t *task) {
 // dequeueLocked takes a queued task out; the caller moves it on.
 func (e *Executor) dequeueLocked(t *task) {
 	e.closeLocked()
-	e.removeLocked(t)
-	if b := t.batch(); b != nil && b.nested {
-		b.queued.remove(t)
-	}
-}
-
-func (e *Executor) removeLocked(t *task) {
 	e.queue.remove(t)
 	if p := e.loose; p.s != nil && p.s.empty(p.at) {
 		e.loose = place{}
+	}
+	if b := t.batch(); b != nil && b.nested {
+		b.queued.remove(t)
 	}
 }
 
@@ -86,7 +82,8 @@ func (e *Executor) queuedLocked(t *task) bool {
 }
 
 // plain reports whether nothing but a slot keeps t from starting, and nothing
-// needs to be done under the lock when it does.
+// needs to be done under the lock when it does. Of a task in a segment only that
+// can tell; see [segment.plain].
 func (t *task) plain() bool {
 	return t.simple() && t.record() == nil
 }

@@ -55,9 +55,9 @@ func (t *task) record() *record {
 	return &t.x.watched.rec
 }
 
-// observed gives t, which had none, the record x. Nobody else has t, or the lock
+// observe gives t, which had none, the record x. Nobody else has t, or the lock
 // guards it.
-func (t *task) observed(x *watchedExtra, since time.Duration) {
+func (t *task) observe(x *watchedExtra, since time.Duration) {
 	if t.spec.e.tracers != nil {
 		x.rec.x = new(recordExtra)
 	}
@@ -71,7 +71,7 @@ func (t *task) observed(x *watchedExtra, since time.Duration) {
 
 // enteredLocked gives a record to an accepted task that has none.
 func (j *journal) enteredLocked(t *task, since time.Duration) {
-	t.observed(j.vacantLocked(), since)
+	t.observe(j.vacantLocked(), since)
 	r := t.record()
 	r.named, r.worker = j.nameOf(t), noWorker
 }

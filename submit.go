@@ -104,14 +104,14 @@ func (e *Executor) submit(tm *terms, t *task, r runner, b *batch) {
 	if e.watched.Load() {
 		since = e.journal.clock()
 		if !t.simple() || e.tracers != nil {
-			t.observed(new(watchedExtra), since)
+			t.observe(new(watchedExtra), since)
 		}
 	}
 	ended := tm.ctx.Err() != nil
 	e.mu.Lock()
 	if ended || e.closed.Load() || e.limit > 0 {
 		if since > 0 && t.record() == nil {
-			t.observed(e.journal.vacantLocked(), since)
+			t.observe(e.journal.vacantLocked(), since)
 		}
 		e.submitUnlock(t, b, ended)
 		return
