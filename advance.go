@@ -86,6 +86,8 @@ func (e *Executor) leaveLocked(t *task) {
 		e.leaveLineLocked(t)
 	case phaseAdmission:
 		e.admission.remove(t)
+	case phaseRemote, phaseRemoteRunning, phaseRemoteDelay:
+		e.remotes.remove(t)
 	}
 	e.unscopeLocked(t)
 	e.unscheduleLocked(t)

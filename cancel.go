@@ -18,6 +18,15 @@ func (e *Executor) cancel(t *task) bool {
 		e.unlock()
 		a.stop(stoppedByCancel)
 		return true
+	case phaseRemote, phaseRemoteRunning, phaseRemoteDelay:
+		asked := askedByCancel
+		if ended {
+			asked = nil
+		}
+		ask := t.x.remote.askLocked(asked)
+		e.unlock()
+		ask()
+		return true
 	}
 	e.leaveLocked(t)
 	e.countLocked(t, StateCanceled, failure{})

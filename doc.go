@@ -16,6 +16,15 @@
 // together. [Wait], [WaitN] and [AsCompleted] combine futures. Options give a
 // task retries, a timeout, a priority, a semaphore or a rate limit.
 //
+// # Tasks and runners
+//
+// A [Task] is a function with a name and default options, made once by
+// [NewTask]. [Task.Submit], [Task.Map] and [Task.MapUnordered] call it, with an
+// input, on any [Runner]. An executor is one, and runs it as it does a closure.
+// Others send the call to another process, or choose between runners; the
+// futures are the same. A [Call] is what they get, and [Remote] how they have an
+// executor keep the books of what runs elsewhere.
+//
 // # Life of a task
 //
 // Submit makes one value that is task and future in one. The [Executor] admits

@@ -48,8 +48,9 @@ type Event struct {
 	Task TaskInfo
 
 	// Worker is the number of the worker that runs the attempt, from 0, or -1
-	// where none does. A started task keeps its number while it is blocked, so
-	// there may be more of them than slots.
+	// where none does. A started task keeps its number while it is blocked, and
+	// one that runs elsewhere has a number, too, so there may be more of them than
+	// slots.
 	Worker int
 
 	Queued     time.Duration // started: since it was submitted, or since its retry was due

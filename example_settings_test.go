@@ -172,3 +172,22 @@ func ExampleUnmarked() {
 	fmt.Println(err == errGone, antflow.Unmarked(err) == errGone)
 	// Output: false true
 }
+
+func ExampleWithTaskInfo() {
+	ctx := context.Background()
+	e := antflow.New(1)
+	defer e.Close()
+
+	logf := func(ctx context.Context, text string) {
+		task, _ := antflow.TaskFrom(ctx)
+		fmt.Printf("%s %d: %s\n", task.Name, task.ID, text)
+	}
+	// A job of another system, run as a task: what it logs names the job.
+	f := e.Go(ctx, func(ctx context.Context) error {
+		ctx = antflow.WithTaskInfo(ctx, antflow.TaskInfo{ID: 4711, Name: "invoice", Attempt: 1})
+		logf(ctx, "sent")
+		return nil
+	}, antflow.TaskName("job runner"))
+	f.Result(ctx)
+	// Output: invoice 4711: sent
+}

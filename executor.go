@@ -78,6 +78,7 @@ type Executor struct {
 	journal *journal // made when somebody observes for the first time
 
 	admission taskList // blocked Submits, first come, first served
+	remotes   taskList // tasks that run elsewhere
 	timers    indexed[*task]
 	timer     *time.Timer   // exists while timers has members
 	timerAt   time.Duration // since epoch
@@ -290,6 +291,7 @@ func (e *Executor) awaitIdle(ctx context.Context) error {
 func (e *Executor) stopAdmission(mode shutdownMode) {
 	var out []*task
 	var attempts []*attempt
+	var asks []func()
 	e.mu.Lock()
 	e.assignLocked()
 	if !e.closed.Swap(true) && e.closing != nil {
@@ -307,12 +309,16 @@ func (e *Executor) stopAdmission(mode shutdownMode) {
 	}
 	if mode.cancelQueued {
 		out, attempts = e.cancelAllLocked(mode.cancelRunning)
+		asks = e.askRemotesLocked(askedByShutdown, func(t *task) bool { return mode.cancelRunning || !t.has(hasStarted) })
 	}
 	e.active.Add(1)
 	e.unlock()
 	defer e.leave()
 	for _, a := range attempts {
 		a.stop(stoppedByShutdown)
+	}
+	for _, ask := range asks {
+		ask()
 	}
 	e.cancelAll(out, askedByShutdown)
 }

@@ -18,6 +18,7 @@ func (e *Executor) CheckInvariants() error {
 	c.workers()
 	c.queues()
 	c.lines()
+	c.remotes()
 	c.scopes()
 	c.timers()
 	c.books()
@@ -192,6 +193,34 @@ func (c *checker) lines() {
 	}
 }
 
+// remotes checks the tasks that run elsewhere. While the end of its context has
+// not come, what waits for it counts among the active.
+func (c *checker) remotes() {
+	for t := c.e.remotes.front; t != nil; t = t.x.next {
+		c.find(t, "the remotes", phaseRemote, phaseRemoteRunning, phaseRemoteDelay)
+		c.check(t.isRemote() && t.x.scope == nil && t.x.timer == 0, 22, "task %d runs elsewhere and waits here", t.id)
+		if !t.isRemote() {
+			continue
+		}
+		r := t.x.remote
+		c.check((r.stop != nil) == (t.done != nil), 22, "task %d hears of the end of its context: %v", t.id, r.stop != nil)
+		c.check(r.t == t && r.cancel != nil, 22, "task %d can't be canceled", t.id)
+		c.check((t.phase == phaseRemote) == !t.has(hasStarted), 22, "task %d in phase %d has started: %v", t.id, t.phase, t.has(hasStarted))
+		c.check((t.phase == phaseRemoteRunning) == (t.State() == StateRunning), 22, "task %d in phase %d is %v", t.id, t.phase, t.State())
+		select {
+		case <-t.done:
+			c.check(r.told, 22, "the context of task %d has ended, and nobody was asked to cancel it", t.id)
+		default:
+			if r.stop != nil {
+				c.active++
+			}
+		}
+		if c.e.canceling {
+			c.check(r.told || t.has(hasStarted) && !c.e.halted.Load(), 22, "task %d outlives a shutdown, and nobody was asked to cancel it", t.id)
+		}
+	}
+}
+
 func (c *checker) scopes() {
 	members := 0
 	for key, sc := range c.e.scopes {
@@ -234,6 +263,11 @@ func (c *checker) scopes() {
 		}
 	}
 	waiting := c.e.counts[classQueued] + c.e.counts[classWaiting]
+	for t := range c.seen { // but for those that wait elsewhere
+		if t.phase == phaseRemote || t.phase == phaseRemoteDelay {
+			waiting--
+		}
+	}
 	c.check(members == waiting, 13, "%d tasks in scopes, %d wait", members, waiting)
 }
 
@@ -310,6 +344,11 @@ func Unseated(f Waitable) bool {
 	return s == nil || s == &nobody
 }
 
+// numbered reports whether an observed task in that phase has a worker's number.
+func (p phase) numbered() bool {
+	return p == phaseRunning || p == phaseBlocked || p == phaseReturning || p == phaseRemoteRunning
+}
+
 // journal checks that those who observe know each task that is started, and
 // have been told of everything.
 func (c *checker) journal() {
@@ -323,8 +362,7 @@ func (c *checker) journal() {
 			continue
 		}
 		taken++
-		started := t.phase == phaseRunning || t.phase == phaseBlocked || t.phase == phaseReturning
-		c.check(started && int(t.record().worker) == i, 20, "task %d in phase %d has the worker %d as number %d", t.id, t.phase, i, t.record().worker)
+		c.check(t.phase.numbered() && int(t.record().worker) == i, 20, "task %d in phase %d has the worker %d as number %d", t.id, t.phase, i, t.record().worker)
 	}
 	running, open := 0, uint64(0)
 	for _, f := range j.order {
@@ -336,7 +374,7 @@ func (c *checker) journal() {
 	for t := range c.seen {
 		if r := t.record(); r != nil && t.phase != phaseAdmission {
 			known++
-			c.check((r.worker >= 0) == (t.phase == phaseRunning || t.phase == phaseBlocked || t.phase == phaseReturning), 20, "task %d in phase %d has the worker %d", t.id, t.phase, r.worker)
+			c.check((r.worker >= 0) == t.phase.numbered(), 20, "task %d in phase %d has the worker %d", t.id, t.phase, r.worker)
 		}
 	}
 	for _, x := range c.e.queue.levels.items {

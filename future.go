@@ -154,7 +154,8 @@ func (t *task) Err() error {
 // as canceled before Cancel returns, and its callbacks run. A running one has
 // its context canceled, and the future settles when its function returns:
 // canceled if that returns an error, succeeded if not. It does not wait for
-// the function. The error Is [ErrCanceled] and [context.Canceled].
+// the function. One that runs elsewhere settles when its [Runner] says so. The
+// error Is [ErrCanceled] and [context.Canceled].
 func (t *task) Cancel() bool {
 	if t.settledState() {
 		return false

@@ -135,6 +135,8 @@ func (j *journal) movedLocked(t *task, r *record, from, to phase) {
 		j.noteLocked(t, r, &note{kind: EventWaiting})
 	case to == phaseBlocked && from == phaseRunning:
 		j.noteLocked(t, r, &note{kind: EventBlocked})
+	case to == phaseRemoteRunning:
+		j.startedLocked(t, r)
 	case to != phaseRunning:
 	case from == phaseBlocked || from == phaseReturning:
 		j.noteLocked(t, r, &note{kind: EventResumed})

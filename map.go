@@ -62,18 +62,7 @@ func Map2[A, B, R any](ctx context.Context, e *Executor, inputs iter.Seq2[A, B],
 func MapUnordered[T, R any](ctx context.Context, e *Executor, inputs iter.Seq[T], fn func(context.Context, T) (R, error), opts ...MapOption) iter.Seq2[Item[T, R], error] {
 	must(inputs != nil, "MapUnordered: the inputs must not be nil")
 	must(fn != nil, "MapUnordered: the function must not be nil")
-	m := newMapper("MapUnordered", ctx, e, inputs, fn, opts)
-	m.keep = true
-	return func(yield func(Item[T, R], error) bool) {
-		err := m.run(func(t *mapItem[T, R]) bool {
-			item := Item[T, R]{Index: t.index, Input: t.input, Value: t.value}
-			return yield(item, t.itemError())
-		})
-		if err != nil {
-			var none Item[T, R]
-			yield(none, err)
-		}
-	}
+	return unordered(newMapper("MapUnordered", ctx, e, inputs, fn, opts))
 }
 
 // Zip pairs the values of two sequences and stops with the shorter one. The
@@ -99,6 +88,21 @@ func ordered[T, R any](m *mapper[T, R]) iter.Seq2[R, error] {
 		err := m.run(func(t *mapItem[T, R]) bool { return yield(t.value, t.itemError()) })
 		if err != nil {
 			var none R
+			yield(none, err)
+		}
+	}
+}
+
+// unordered yields the items of a mapper as they come.
+func unordered[T, R any](m *mapper[T, R]) iter.Seq2[Item[T, R], error] {
+	m.keep = true
+	return func(yield func(Item[T, R], error) bool) {
+		err := m.run(func(t *mapItem[T, R]) bool {
+			item := Item[T, R]{Index: t.index, Input: t.input, Value: t.value}
+			return yield(item, t.itemError())
+		})
+		if err != nil {
+			var none Item[T, R]
 			yield(none, err)
 		}
 	}

@@ -12,7 +12,7 @@ type Stats struct {
 	MaxWorkers int // limit
 	Workers    int // goroutines that have a task now, up to MaxWorkers + Blocked
 
-	Running int // tasks with a slot
+	Running int // tasks with a slot, and those that run elsewhere; see [Remote]
 	Blocked int // started tasks whose slot is lent while they wait
 	Queued  int // tasks that wait for a slot, or for a place under MaxConcurrency
 	Waiting int // tasks that wait for a retry delay, a permit or a rate limit

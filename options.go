@@ -53,6 +53,8 @@ type batchSpec struct {
 type (
 	executorOption func(*Executor)
 	taskOption     func(*spec)
+	keyOption      string
+	queueOption    string
 	priorityOption int // a function of its own would be an allocation for each task
 	batchOption    func(*batchSpec)
 	groupOption    func(*batchSpec)
@@ -65,6 +67,12 @@ func (o taskOption) applyTask(s *spec)                 { o(s) }
 func (o taskOption) applyGroup(b *batchSpec)           { o(&b.task) }
 func (o taskOption) applyMap(b *batchSpec)             { o(&b.task) }
 func (o taskOption) StageOption(option.Seal)           {}
+func (o keyOption) StageOption(option.Seal)            {}
+func (o queueOption) StageOption(option.Seal)          {}
+func (o queueOption) applyGroup(b *batchSpec)          { o.applyTask(&b.task) }
+func (o queueOption) applyMap(b *batchSpec)            { o.applyTask(&b.task) }
+func (o keyOption) applyGroup(b *batchSpec)            { o.applyTask(&b.task) }
+func (o keyOption) applyMap(b *batchSpec)              { o.applyTask(&b.task) }
 func (o priorityOption) StageOption(option.Seal)       {}
 func (o priorityOption) applyTask(s *spec)             { s.priority = int(o) }
 func (o priorityOption) applyGroup(b *batchSpec)       { b.task.priority = int(o) }
@@ -74,6 +82,18 @@ func (o batchOption) applyMap(b *batchSpec)            { o(b) }
 func (o groupOption) applyGroup(b *batchSpec)          { o(b) }
 func (o mapOption) applyMap(b *batchSpec)              { o(b) }
 func (o shutdownOption) applyShutdown(m *shutdownMode) { o(m) }
+
+func (o keyOption) applyTask(s *spec) {
+	if s.told != nil {
+		s.told.key = string(o)
+	}
+}
+
+func (o queueOption) applyTask(s *spec) {
+	if s.told != nil {
+		s.told.queue = string(o)
+	}
+}
 
 // must panics with the package's prefix when the caller broke a rule of the
 // API; the message names the value.
@@ -122,14 +142,22 @@ func Retries(n int) TaskOption {
 // [MaxConcurrency]. RetryDelay and [RetryBackoff] replace each other.
 func RetryDelay(d time.Duration) TaskOption {
 	must(d >= 0, "RetryDelay(%v): the delay must not be negative", d)
-	return taskOption(func(s *spec) { s.retryDelay, s.backoff = d, nil })
+	return taskOption(func(s *spec) {
+		s.retryDelay, s.backoff = d, nil
+		if s.told != nil {
+			s.told.local = slices.DeleteFunc(s.told.local, func(name string) bool { return name == "RetryBackoff" })
+		}
+	})
 }
 
 // RetryBackoff sets the schedule of the retries; see [Backoff]. A nil b
 // panics. RetryBackoff and [RetryDelay] replace each other.
 func RetryBackoff(b Backoff) TaskOption {
 	must(b != nil, "RetryBackoff(nil): the schedule must not be nil")
-	return taskOption(func(s *spec) { s.backoff, s.own = b, true })
+	return taskOption(func(s *spec) {
+		s.backoff, s.own = b, true
+		s.tellLocal("RetryBackoff")
+	})
 }
 
 // RetryIf says which errors are retried, within the number of [Retries].
@@ -139,7 +167,10 @@ func RetryBackoff(b Backoff) TaskOption {
 // with a [*PanicError]. A nil retry panics.
 func RetryIf(retry func(error) bool) TaskOption {
 	must(retry != nil, "RetryIf(nil): the function must not be nil")
-	return taskOption(func(s *spec) { s.retryIf, s.own = retry, true })
+	return taskOption(func(s *spec) {
+		s.retryIf, s.own = retry, true
+		s.tellLocal("RetryIf")
+	})
 }
 
 // WithSemaphore makes each running attempt hold one permit of s. A task that
@@ -151,7 +182,10 @@ func RetryIf(retry func(error) bool) TaskOption {
 func WithSemaphore(s Semaphore) TaskOption {
 	must(s != nil, "WithSemaphore(nil): the semaphore must not be nil")
 	must(reflect.ValueOf(s).Comparable(), "WithSemaphore(%T): the semaphore must be comparable; pass a pointer", s)
-	return taskOption(func(sp *spec) { sp.sem, sp.own = s, true })
+	return taskOption(func(sp *spec) {
+		sp.sem, sp.own = s, true
+		sp.tellLocal("WithSemaphore")
+	})
 }
 
 // WithRateLimit makes each attempt wait for one event of l before it starts.
@@ -162,7 +196,10 @@ func WithSemaphore(s Semaphore) TaskOption {
 func WithRateLimit(l RateLimiter) TaskOption {
 	must(l != nil, "WithRateLimit(nil): the limiter must not be nil")
 	must(reflect.ValueOf(l).Comparable(), "WithRateLimit(%T): the limiter must be comparable; pass a pointer", l)
-	return taskOption(func(s *spec) { s.limiter, s.own = l, true })
+	return taskOption(func(s *spec) {
+		s.limiter, s.own = l, true
+		s.tellLocal("WithRateLimit")
+	})
 }
 
 // Timeout gives the context of each attempt a deadline d after its start.

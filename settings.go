@@ -14,12 +14,21 @@ import (
 // [TaskSettings.Again] goes by the options.
 type TaskSettings struct {
 	Name         string        // as [TaskName]
+	Key          string        // as [Key]
+	Queue        string        // as [Queue]
 	Priority     int           // as [Priority]
+	NonBlocking  bool          // as [NonBlocking]
 	Retries      int           // as [Retries]
+	RetryDelay   time.Duration // as [RetryDelay], also by default; not with Backoff
+	Backoff      Backoff       // as [RetryBackoff]; nil: none
 	Timeout      time.Duration // as [Timeout]; 0: none
 	QueueTimeout time.Duration // as [QueueTimeout]; 0: none
 	Semaphore    Semaphore     // as [WithSemaphore]; nil: none
 	RateLimit    RateLimiter   // as [WithRateLimit]; nil: none
+
+	// Local are the names of those options of a [Call], without its task's own,
+	// that no other process can follow: functions, semaphores and limiters.
+	Local []string
 
 	spec spec
 }
@@ -27,18 +36,42 @@ type TaskSettings struct {
 // SettingsOf returns what the options say together, later ones winning. What
 // none of them says is zero. A nil option panics.
 func SettingsOf(opts ...TaskOption) TaskSettings {
-	s := spec{retryDelay: defaultRetryDelay}
-	applyTaskOptions(&s, opts)
-	return TaskSettings{
-		spec:         s,
+	s := settingsOf(0, opts)
+	s.Local = nil
+	return s
+}
+
+// settingsOf is SettingsOf where the first of the options are the task's own.
+func settingsOf(own int, opts []TaskOption) TaskSettings {
+	s := spec{retryDelay: defaultRetryDelay, told: new(told)}
+	applyTaskOptions(&s, opts[:own])
+	s.told.local = nil
+	applyTaskOptions(&s, opts[own:])
+	return s.settings()
+}
+
+// settings is what s says, to whom it is told.
+func (s spec) settings() TaskSettings {
+	t := TaskSettings{
 		Name:         s.name,
+		Key:          s.told.key,
+		Queue:        s.told.queue,
 		Priority:     s.priority,
+		NonBlocking:  s.nonBlocking,
 		Retries:      int(s.retries),
+		Backoff:      s.backoff,
 		Timeout:      s.timeout,
 		QueueTimeout: s.queueTimeout,
 		Semaphore:    s.sem,
 		RateLimit:    s.limiter,
+		Local:        s.told.local,
 	}
+	if s.backoff == nil {
+		t.RetryDelay = s.retryDelay
+	}
+	s.told = nil
+	t.spec = s
+	return t
 }
 
 // Again says what would become of a task with these settings after it has been
@@ -62,7 +95,8 @@ func WithoutDefaults() TaskOption {
 	return taskOption(func(s *spec) {
 		// Without the functions of the defaults it is not like other specs.
 		own := s.own || s.sem != nil || s.limiter != nil || s.backoff != nil || s.retryIf != nil
-		*s = spec{e: s.e, retryDelay: defaultRetryDelay, own: own}
+		*s = spec{e: s.e, retryDelay: defaultRetryDelay, own: own, told: s.told}
+		s.tellAnew()
 	})
 }
 
@@ -71,9 +105,10 @@ func WithoutDefaults() TaskOption {
 func (e *Executor) TaskOptions() TaskOption {
 	must(e != nil, "Executor.TaskOptions: the executor is nil")
 	return taskOption(func(s *spec) {
-		own := s.e
+		own, told := s.e, s.told
 		*s = e.defaults
-		s.e, s.own = own, true
+		s.e, s.own, s.told = own, true, told
+		s.tellAnew()
 	})
 }
 
@@ -114,7 +149,7 @@ func (e *Executor) Accepts(ctx context.Context) bool {
 // nothing, and a Submit with it is one from outside. A nil ctx panics.
 func WithoutTask(ctx context.Context) context.Context {
 	must(ctx != nil, "WithoutTask(nil): the context must not be nil")
-	if attemptOf(ctx) == nil {
+	if attemptOf(ctx) == nil && ctx.Value(infoKey{}) == nil {
 		return ctx
 	}
 	return outsideContext{ctx}
@@ -128,6 +163,28 @@ func (c outsideContext) Value(key any) any {
 	switch key.(type) {
 	case attemptKey, infoKey, ownKey, statusKey:
 		return nil
+	}
+	return c.Context.Value(key)
+}
+
+// WithTaskInfo returns ctx such that [TaskFrom] tells info of it, and not what the
+// task is that it belongs to, which it stays otherwise. It is for those who run
+// tasks of somebody else's as tasks of an executor. A nil ctx panics.
+func WithTaskInfo(ctx context.Context, info TaskInfo) context.Context {
+	must(ctx != nil, "WithTaskInfo(nil): the context must not be nil")
+	return &toldContext{ctx, info}
+}
+
+// toldContext has the info that it tells.
+type toldContext struct {
+	context.Context
+	info TaskInfo
+}
+
+// Value implements [context.Context].
+func (c *toldContext) Value(key any) any {
+	if _, ok := key.(infoKey); ok {
+		return &c.info
 	}
 	return c.Context.Value(key)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -251,4 +252,94 @@ func TestUnmarkedIsWhatAFutureHas(t *testing.T) {
 			t.Errorf("%v, want %v", got, antflow.Unmarked(err))
 		}
 	}
+}
+
+func TestSettingsForRunners(t *testing.T) {
+	s := antflow.SettingsOf()
+	if s.Key != "" || s.Queue != "" || s.NonBlocking || s.RetryDelay != 100*time.Millisecond || s.Local != nil {
+		t.Errorf("of nothing: %+v", s)
+	}
+	local := antflow.JoinOptions(antflow.RetryIf(func(error) bool { return true }), antflow.WithRateLimit(anyLimit{}))
+	s = antflow.SettingsOf(antflow.Key("a"), antflow.Key("b"), antflow.Queue("q"), antflow.NonBlocking(), antflow.RetryDelay(time.Second), local)
+	if s.Key != "b" || s.Queue != "q" || !s.NonBlocking || s.RetryDelay != time.Second || s.Local != nil {
+		t.Errorf("of several: %+v", s)
+	}
+	s = antflow.SettingsOf(antflow.RetryDelay(time.Second), antflow.RetryBackoff(antflow.ConstantBackoff(5)))
+	if s.RetryDelay != 0 || s.Backoff(1, errTest) != 5 {
+		t.Errorf("of a schedule: %+v", s)
+	}
+	s = antflow.SettingsOf(antflow.Key("a"), antflow.Queue("q"), antflow.NonBlocking(), antflow.WithoutDefaults())
+	if s.Key != "" || s.Queue != "" || s.NonBlocking {
+		t.Errorf("without defaults: %+v", s)
+	}
+	if s = antflow.SettingsOf(antflow.Key("a"), antflow.Key("")); s.Key != "" {
+		t.Errorf("of an empty key: %+v", s)
+	}
+}
+
+// Local names what the call's options have that is of this process.
+func TestSettingsOfCallAreLocal(t *testing.T) {
+	e := antflow.New(1, antflow.WithTaskOptions(antflow.WithSemaphore(antflow.NewSemaphore(1))))
+	defer e.Close()
+	retryIf := antflow.RetryIf(func(error) bool { return true })
+	backoff := antflow.RetryBackoff(antflow.ConstantBackoff(1))
+	limit, sem := antflow.WithRateLimit(anyLimit{}), antflow.WithSemaphore(antflow.NewSemaphore(1))
+	task := antflow.NewTask("t", func(context.Context, int) (int, error) { return 0, nil }, retryIf, limit)
+	for name, c := range map[string]struct {
+		opts taskOptions
+		want []string
+	}{
+		"nothing":            {nil, nil},
+		"what travels":       {taskOptions{antflow.Retries(1), antflow.Timeout(1), antflow.QueueTimeout(1), antflow.Priority(1), antflow.Key("k"), antflow.RetryDelay(1)}, nil},
+		"all":                {taskOptions{backoff, retryIf, sem, limit}, []string{"RetryBackoff", "RetryIf", "WithSemaphore", "WithRateLimit"}},
+		"twice":              {taskOptions{sem, sem}, []string{"WithSemaphore"}},
+		"replaced":           {taskOptions{backoff, retryIf, antflow.RetryDelay(1)}, []string{"RetryIf"}},
+		"undone":             {taskOptions{backoff, sem, antflow.WithoutDefaults(), limit}, []string{"WithRateLimit"}},
+		"a preset":           {taskOptions{antflow.JoinOptions(sem, retryIf)}, []string{"WithSemaphore", "RetryIf"}},
+		"an executor's":      {taskOptions{backoff, e.TaskOptions()}, []string{"WithSemaphore"}},
+		"another task's own": {taskOptions{task.Options()}, []string{"RetryIf", "WithRateLimit"}},
+	} {
+		r := &forward{to: e, seen: func(call antflow.Call) {
+			if got := call.Settings().Local; !slices.Equal(got, c.want) {
+				t.Errorf("%s: %q, want %q", name, got, c.want)
+			}
+		}}
+		task.Submit(t.Context(), r, 1, c.opts...).Result(t.Context())
+	}
+}
+
+// WithTaskInfo changes what a task hears of itself, and nothing of what it is.
+func TestWithTaskInfo(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		e := antflow.New(1)
+		info := antflow.TaskInfo{ID: 7, Name: "of somebody else", Executor: "elsewhere", Attempt: 3, Priority: 2}
+		is := func(ctx context.Context, want antflow.TaskInfo) {
+			t.Helper()
+			if got, ok := antflow.TaskFrom(ctx); got != want || ok != (want != antflow.TaskInfo{}) {
+				t.Errorf("%+v, %v", got, ok)
+			}
+		}
+		f := e.Go(t.Context(), func(ctx context.Context) error {
+			own, _ := antflow.TaskFrom(ctx)
+			told := antflow.WithTaskInfo(ctx, info)
+			is(told, info)
+			is(context.WithValue(told, tapeKey{}, 1), info)
+			is(antflow.WithTaskInfo(told, own), own)
+			is(antflow.WithoutTask(told), antflow.TaskInfo{})
+			is(ctx, own)
+			_, err := e.Go(told, func(ctx context.Context) error { // which waits lend for
+				is(ctx, antflow.TaskInfo{ID: 1, Name: "child", Attempt: 1})
+				return nil
+			}, antflow.TaskName("child")).Result(told)
+			return err
+		}, antflow.TaskName("parent"))
+		if _, err := f.Result(t.Context()); err != nil {
+			t.Error(err)
+		}
+		outside := antflow.WithTaskInfo(t.Context(), info)
+		is(outside, info)
+		is(antflow.WithoutTask(outside), antflow.TaskInfo{})
+		mustPanic(t, "WithTaskInfo(nil)", func() { antflow.WithTaskInfo(nil, info) })
+		e.Close()
+	})
 }

@@ -119,7 +119,7 @@ func (j *journal) tasksLocked() []TaskStatus {
 		s := TaskStatus{
 			Task:    t.observedInfo(r),
 			Worker:  int(r.worker),
-			Blocked: t.phase != phaseRunning,
+			Blocked: t.phase == phaseBlocked || t.phase == phaseReturning,
 			Since:   j.epoch.Add(r.began),
 		}
 		if r.x != nil {
@@ -191,6 +191,11 @@ func (e *Executor) findLocked(id uint64) *task {
 			if t.id == id && t.record() != nil {
 				return t
 			}
+		}
+	}
+	for t := e.remotes.front; t != nil; t = t.x.next {
+		if t.id == id && t.record() != nil {
+			return t
 		}
 	}
 	e.closeLocked()

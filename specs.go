@@ -2,6 +2,7 @@ package antflow
 
 import (
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,43 @@ type spec struct {
 	retryIf      func(error) bool
 	retries      int32
 	nonBlocking  bool
-	own          bool // it has what the executor's defaults have not and is the user's
+	own          bool  // it has what the executor's defaults have not and is the user's
+	told         *told // what only [SettingsOf] wants to know; nil in an executor
+}
+
+// told is what options say that isn't an executor's business.
+type told struct {
+	key   string
+	queue string
+	local []string // options that only this process can follow
+}
+
+// tellLocal notes the name of an option that only this process can follow.
+func (s *spec) tellLocal(name string) {
+	if s.told != nil && !slices.Contains(s.told.local, name) {
+		s.told.local = append(s.told.local, name)
+	}
+}
+
+// tellAnew has told say what s says after that was replaced as a whole.
+func (s *spec) tellAnew() {
+	if s.told == nil {
+		return
+	}
+	*s.told = told{}
+	for _, o := range [...]struct {
+		name string
+		has  bool
+	}{
+		{"RetryBackoff", s.backoff != nil},
+		{"RetryIf", s.retryIf != nil},
+		{"WithSemaphore", s.sem != nil},
+		{"WithRateLimit", s.limiter != nil},
+	} {
+		if o.has {
+			s.tellLocal(o.name)
+		}
+	}
 }
 
 // equal compares two specs of one executor of which none has anything of its

@@ -103,7 +103,7 @@ func (e *Executor) submit(tm *terms, t *task, r runner, b *batch) {
 	var since time.Duration // 0: nobody observes
 	if e.watched.Load() {
 		since = e.journal.clock()
-		if !t.simple() || e.tracers != nil {
+		if !t.simple() || e.tracers != nil || t.isRemote() {
 			t.observe(new(watchedExtra), since)
 		}
 	}
@@ -185,7 +185,7 @@ func (e *Executor) refuse(t *task, s State, err error) {
 // acceptUnlock accepts a task that was neither refused nor blocked.
 func (e *Executor) acceptUnlock(t *task, b *batch, since time.Duration) {
 	e.acceptLocked(t, since)
-	if b == nil { // a batch keeps its own
+	if b == nil && !t.isRemote() { // a batch keeps its own, and here no worker comes
 		e.keepTermsLocked(t.terms)
 	}
 	e.unlock()
@@ -204,6 +204,10 @@ func (e *Executor) acceptLocked(t *task, since time.Duration) {
 	}
 	if t.spec.queueTimeout > 0 && (t.x == nil || t.x.timer == 0) {
 		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
+	}
+	if t.isRemote() {
+		e.remoteLocked(t)
+		return
 	}
 	e.enqueueLocked(t, since)
 	e.dispatchLocked()

@@ -72,6 +72,7 @@ type extra struct {
 	timer      int32
 	overlay    int32
 	admit      *admission
+	remote     *remote // that makes it a task which runs elsewhere, or nil
 }
 
 // An admission is a blocked Submit.
@@ -102,19 +103,22 @@ type runner interface {
 type phase uint8
 
 const (
-	phaseNew       phase = iota
-	phaseAdmission       // in e.admission: its Submit is blocked, it isn't accepted
-	phaseQueued          // in a level
-	phaseDrawn           // taken out of a span, to be settled
-	phaseGated           // in batch.gated: all places of its MaxConcurrency are taken
-	phaseResumed         // in e.resumed: everything it waited for has come
-	phaseTrying          // has a slot; its worker tries for the permit
-	phaseLine            // in the line of its semaphore or limiter
-	phaseDelay           // in e.timers: a retry's delay
-	phaseRunning         // has a slot
-	phaseBlocked         // started, its slot is lent
-	phaseReturning       // in e.resumed: its wait is over, it needs a slot again
-	phaseSettled         // in no book any more
+	phaseNew           phase = iota
+	phaseAdmission           // in e.admission: its Submit is blocked, it isn't accepted
+	phaseQueued              // in a level
+	phaseDrawn               // taken out of a span, to be settled
+	phaseGated               // in batch.gated: all places of its MaxConcurrency are taken
+	phaseResumed             // in e.resumed: everything it waited for has come
+	phaseTrying              // has a slot; its worker tries for the permit
+	phaseLine                // in the line of its semaphore or limiter
+	phaseDelay               // in e.timers: a retry's delay
+	phaseRunning             // has a slot
+	phaseBlocked             // started, its slot is lent
+	phaseReturning           // in e.resumed: its wait is over, it needs a slot again
+	phaseRemote              // in e.remotes: it runs elsewhere, and isn't known to have started
+	phaseRemoteRunning       // there, too, and running, without a slot
+	phaseRemoteDelay         // there, too, between two attempts
+	phaseSettled             // in no book any more
 	phases
 )
 
@@ -141,6 +145,10 @@ var classOf = [phases]class{
 	phaseRunning:   classRunning,
 	phaseBlocked:   classBlocked,
 	phaseReturning: classBlocked,
+
+	phaseRemote:        classQueued,
+	phaseRemoteRunning: classRunning,
+	phaseRemoteDelay:   classWaiting,
 }
 
 // moveLocked is the one place where a task changes its phase, so that the
