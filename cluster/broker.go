@@ -1,0 +1,201 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A broker is a connection to NATS, and the streams of a namespace there.
+type broker struct {
+	settings
+	nc *nats.Conn
+	js jetstream.JetStream
+
+	tasks, results jetstream.Stream
+	closing        atomic.Bool // by us
+
+	storeMu sync.Mutex
+	store   jetstream.ObjectStore // of large payloads; nil until there is one
+}
+
+// callbacks are what is told of the connection.
+type callbacks struct {
+	reconnected func()
+	closed      func(error) // for good, and not by close
+}
+
+// setupTimeout is for the first requests. Where a cluster elects leaders they
+// take a few seconds.
+const setupTimeout = 30 * time.Second
+
+// dial connects, and sees to it that the streams are there.
+func (s *settings) dial(ctx context.Context, urls, name string, call callbacks, opts ...jetstream.JetStreamOpt) (*broker, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	b := &broker{settings: *s}
+	dial := []nats.Option{
+		nats.Name(name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(100 * time.Millisecond),
+		nats.ReconnectJitter(100*time.Millisecond, 100*time.Millisecond),
+		nats.PingInterval(10 * time.Second),
+		// What can't be sent now is kept here, with its answer, and sent again.
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
+			if !nc.IsClosed() {
+				b.log.Warn("antflow: disconnected from the broker", "err", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			b.log.Info("antflow: connected to the broker again", "url", nc.ConnectedUrlRedacted())
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			b.log.Warn("antflow: the broker reports an error", "err", err)
+		}),
+	}
+	if d, ok := ctx.Deadline(); ok {
+		dial = append(dial, nats.Timeout(max(time.Until(d), time.Millisecond)))
+	}
+	nc, err := nats.Connect(urls, append(dial, s.nats...)...)
+	if err != nil {
+		return nil, failure("no connection to %s: %v", redacted(urls), err)
+	}
+	b.nc = nc
+	b.js, err = jetstream.New(nc, opts...)
+	if err == nil {
+		err = b.setup(ctx)
+	}
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// setup makes the streams, or looks whether they are what this process takes
+// them for. It never changes one: two versions of a program would take turns.
+func (b *broker) setup(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	tasks := jetstream.StreamConfig{
+		Name:        b.space.tasks(),
+		Description: "antflow: tasks that wait or run",
+		Subjects:    []string{b.space.prefix() + "task.>"},
+		Retention:   jetstream.WorkQueuePolicy,
+		MaxMsgs:     orElse(b.backlog, defaultBacklog),
+		MaxBytes:    -1,
+	}
+	results := jetstream.StreamConfig{
+		Name:        b.space.results(),
+		Description: "antflow: results, and what became of attempts",
+		Subjects:    []string{b.space.prefix() + "result.>", b.space.prefix() + "attempt.>"},
+		Retention:   jetstream.LimitsPolicy,
+		MaxMsgs:     -1,
+		MaxBytes:    -1,
+		MaxAge:      orElse(b.retention, defaultRetention),
+	}
+	for _, cfg := range []*jetstream.StreamConfig{&tasks, &results} {
+		cfg.Storage = jetstream.FileStorage
+		cfg.Replicas = orElse(b.replicas, 1)
+		cfg.Discard = jetstream.DiscardNew
+		cfg.DiscardNewPerSubject = true
+		cfg.MaxMsgsPerSubject = 1
+		cfg.Duplicates = 100 * time.Millisecond // no message has an ID
+		stream, err := b.ensureStream(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		if cfg == &tasks {
+			b.tasks = stream
+		} else {
+			b.results = stream
+		}
+	}
+	return nil
+}
+
+// ensureStream makes a stream, unless it is there.
+func (b *broker) ensureStream(ctx context.Context, cfg *jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := b.js.Stream(ctx, cfg.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		s, err = b.js.CreateStream(ctx, *cfg)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was quicker, with another configuration
+			s, err = b.js.Stream(ctx, cfg.Name)
+		}
+	}
+	if err != nil {
+		return nil, failure("the stream %s: %v", cfg.Name, err)
+	}
+	return s, b.verify(cfg, &s.CachedInfo().Config)
+}
+
+// verify reports in what a stream differs from what this process can work with,
+// or was told to expect.
+func (b *broker) verify(want, have *jetstream.StreamConfig) error {
+	for _, x := range []struct {
+		what       string
+		want, have any
+		matters    bool
+	}{
+		{"retention", want.Retention, have.Retention, true},
+		{"discard policy", want.Discard, have.Discard, true},
+		{"discard_new_per_subject", want.DiscardNewPerSubject, have.DiscardNewPerSubject, true},
+		{"max_msgs_per_subject", want.MaxMsgsPerSubject, have.MaxMsgsPerSubject, true},
+		{"replicas", want.Replicas, have.Replicas, b.replicas != 0},
+		{"max_msgs", want.MaxMsgs, have.MaxMsgs, b.backlog != 0 || want.Retention == jetstream.LimitsPolicy},
+		{"max_age", want.MaxAge, have.MaxAge, b.retention != 0 || want.Retention == jetstream.WorkQueuePolicy},
+		{"max_bytes", want.MaxBytes, have.MaxBytes, true},
+	} {
+		if x.matters && x.want != x.have {
+			return failure("the stream %s exists with %s %v, and this process wants %v", want.Name, x.what, x.have, x.want)
+		}
+	}
+	return nil
+}
+
+// close closes the connection.
+func (b *broker) close() {
+	b.closing.Store(true)
+	b.nc.Close()
+}
+
+// last returns the last message of a subject, nil if there is none. The leader
+// of the stream answers, so it has all that was acknowledged to anybody; direct
+// access, which the streams don't have, would ask any replica.
+func last(ctx context.Context, s jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	m, err := s.GetLastMsgForSubject(ctx, subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	return m, err
+}
+
+// redacted is a list of URLs without passwords.
+func redacted(urls string) string {
+	list := strings.Split(urls, ",")
+	for i, u := range list {
+		if parsed, err := url.Parse(strings.TrimSpace(u)); err == nil {
+			list[i] = parsed.Redacted()
+		} else {
+			list[i] = "(an address that doesn't parse)"
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+func orElse[T comparable](v, other T) T {
+	var zero T
+	if v == zero {
+		return other
+	}
+	return v
+}

@@ -1,0 +1,120 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+
+	"github.com/antflow/antflow"
+)
+
+// cancel is called when the cancellation of a task is asked for. It must not
+// block. What was never published is settled by publish; all else is decided on
+// the broker, by withdraw.
+func (e *entry) cancel() {
+	c := e.c
+	c.mu.Lock()
+	if e.joined != nil {
+		e = e.joined
+	}
+	e.asked = true
+	state := e.state
+	c.mu.Unlock()
+	switch state {
+	case entryHeld:
+		c.request(func(context.Context) error { c.publish(e); return nil })
+	case entryStored:
+		c.withdraw(e)
+	}
+}
+
+// withdraw cancels a task that the broker may have. To record a result that says
+// so is what cancels it: whoever records one first decides how the task ended,
+// here as everywhere. That its message is taken out of the queue, and that the
+// worker which may have it is told, only saves work.
+func (c *Client) withdraw(e *entry) {
+	recorded := false
+	c.request(func(ctx context.Context) error {
+		if !recorded {
+			m := newResult(c.space.result(e.key()), outcome{end: endCanceled}, "", nil)
+			_, err := c.js.PublishMsg(ctx, m)
+			switch fateOf(err) {
+			case stored:
+			case existing:
+				return nil
+			case refused:
+				c.log.Error("antflow: the broker refuses a cancellation", "task", e.key().String(), "err", err)
+				return nil
+			default:
+				return err
+			}
+			recorded = true
+		}
+		if err := c.nc.Publish(c.space.canceled(), []byte(e.key().String())); err != nil {
+			return err
+		}
+		return c.dequeue(ctx, e)
+	})
+}
+
+// dequeue takes a task that has a result out of the queue.
+//
+// By its number, and not as a purge of the subject: a purge moves the consumer's
+// floor past deliveries that are under way, whose delayed naks the server then
+// ignores.
+func (c *Client) dequeue(ctx context.Context, e *entry) error {
+	m, err := last(ctx, c.tasks, e.subject())
+	if m == nil || err != nil {
+		return err
+	}
+	if err := c.tasks.DeleteMsg(ctx, m.Sequence); err != nil && fateOf(err) == unknown {
+		return err
+	}
+	return nil
+}
+
+// expire is called when the queue timeout of a task has passed.
+func (e *entry) expire() {
+	c := e.c
+	c.mu.Lock()
+	e.late = true
+	state := e.state
+	c.mu.Unlock()
+	switch state {
+	case entryHeld:
+		c.publish(e)
+	case entryStored:
+		c.giveUp(e)
+	}
+}
+
+// giveUp fails a task that has not started in time. Whether it has is decided by
+// who writes the next mark of it; a worker writes one before the first attempt of
+// a task with a queue timeout.
+func (c *Client) giveUp(e *entry) {
+	c.request(func(ctx context.Context) error {
+		m, err := c.lastMark(ctx, e.key())
+		if err != nil {
+			return err
+		}
+		if m.Kind != markExpired {
+			if m.Attempts > 0 {
+				return nil
+			}
+			ok, err := c.note(ctx, e.key(), mark{Kind: markExpired, N: m.N + 1})
+			if err == nil && !ok {
+				err = errAgain
+			}
+			if err != nil {
+				return err
+			}
+		}
+		r := newResult(c.space.result(e.key()), outcome{end: endError}, "", encode(c.registry.encode(antflow.ErrQueueTimeout)))
+		if _, err := c.js.PublishMsg(ctx, r); fateOf(err) == unknown {
+			return err
+		}
+		return c.dequeue(ctx, e)
+	})
+}
+
+// errAgain has a request made again.
+var errAgain = errors.New("somebody else was quicker")

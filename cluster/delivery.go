@@ -1,0 +1,491 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/antflow/antflow"
+)
+
+// A handler is a Handler with what the worker makes of its options.
+type handler struct {
+	Handler
+	mu      sync.Mutex
+	options map[options]*called
+}
+
+// called is what calls with the same options have in common.
+type called struct {
+	run      antflow.TaskOption   // of one attempt, on the executor
+	settings antflow.TaskSettings // of the task, to decide on another attempt
+}
+
+const mostOptions = 256
+
+func newHandler(h Handler) *handler {
+	return &handler{Handler: h, options: make(map[options]*called)}
+}
+
+// with returns what calls with these options have.
+func (h *handler) with(o options) *called {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.options[o]
+	if c != nil {
+		return c
+	}
+	own := h.Options()
+	c = &called{
+		run: antflow.JoinOptions(antflow.WithoutDefaults(), own, antflow.TaskName(orElse(o.Label, h.Name())), antflow.Retries(0),
+			antflow.Timeout(o.Timeout), antflow.QueueTimeout(0), antflow.Priority(o.Priority), antflow.NonBlocking()),
+	}
+	retries := antflow.JoinOptions(own, antflow.Retries(o.Retries))
+	if !o.Backoff {
+		retries = antflow.JoinOptions(retries, antflow.RetryDelay(o.RetryDelay))
+	}
+	c.settings = antflow.SettingsOf(retries)
+	if len(h.options) == mostOptions {
+		clear(h.options)
+	}
+	h.options[o] = c
+	return c
+}
+
+// A delivery is a task that the broker has given to this worker, until the
+// broker knows what became of it.
+type delivery struct {
+	w     *worker
+	task  task
+	h     *handler
+	calls *called
+	since time.Time // when the task was submitted, by the broker's clock
+	came  time.Time
+
+	redelivered bool // the broker has given it to somebody before
+
+	last     mark // the last one that was noted of the task; its N is 0 when there is none
+	attempts int  // that have begun, this one included
+	began    time.Time
+	ran      time.Duration
+	payload  []byte // the result
+	returned bool   // the function has
+
+	// Guarded by w.mu.
+	reply   string // where the broker wants to know
+	future  *antflow.Future[struct{}]
+	running bool      // the attempt has begun, and not ended
+	told    bool      // the client was told of that
+	ended   bool      // the function doesn't run any more
+	stopped bool      // it was asked to stop, since the worker ends
+	revoked bool      // the task has a result already
+	result  *nats.Msg // that is published
+}
+
+// deliver takes a task in.
+func (w *worker) deliver(m *nats.Msg, meta *nats.MsgMetadata, stopped bool) {
+	p, ok := parsePlace(m.Subject)
+	if !ok {
+		w.log.Warn("antflow: not a task", "subject", m.Subject)
+		w.respond(m.Reply, ackTerm)
+		w.feed.freed()
+		return
+	}
+	d := &delivery{w: w, reply: m.Reply, since: meta.Timestamp, came: time.Now(), attempts: 1, redelivered: meta.NumDelivered > 1}
+	w.mu.Lock()
+	if other := w.held[p.key]; other != nil {
+		// This worker has it, and the broker thinks that it died. The answer
+		// goes to the later delivery.
+		other.reply = m.Reply
+		w.mu.Unlock()
+		w.feed.freed()
+		return
+	}
+	w.held[p.key] = d
+	stopped = stopped || w.draining
+	w.mu.Unlock()
+	var err error
+	d.task, err = parseTask(p, m.Header, m.Data)
+	switch {
+	case stopped:
+		d.giveBack()
+	case err != nil:
+		d.refuse(err)
+	case d.redelivered || d.task.options.QueueTimeout > 0:
+		w.request(d.examine)
+	default:
+		d.start()
+	}
+}
+
+// start has the executor run the task.
+func (d *delivery) start() {
+	w := d.w
+	if d.h = w.handlers[d.task.name]; d.h == nil {
+		d.refuse(failure("%v: %q, on worker %s", ErrNoHandler, d.task.name, w.set.name))
+		return
+	}
+	if d.task.object != "" && d.task.payload == nil {
+		w.request(func(ctx context.Context) error {
+			data, err := w.fetch(ctx, d.task.object)
+			if err != nil && fateOf(err) == unknown && !errors.Is(err, jetstream.ErrObjectNotFound) {
+				return err
+			}
+			if err != nil {
+				d.refuse(failure("%v: the input of task %s: %v", ErrDecode, d.task.key, err))
+				return nil
+			}
+			d.task.payload = data
+			d.start()
+			return nil
+		})
+		return
+	}
+	d.calls = d.h.with(d.task.options)
+	future := w.e.Go(w.runs, d.run, d.calls.run)
+	w.feed.handed()
+	w.mu.Lock()
+	d.future = future
+	stop := d.stopped || d.revoked
+	w.mu.Unlock()
+	if stop {
+		future.Cancel()
+	}
+	future.OnDone(d.done)
+}
+
+// run is the task of the executor.
+func (d *delivery) run(ctx context.Context) error {
+	d.began = time.Now()
+	w := d.w
+	w.mu.Lock()
+	d.running = true
+	if d.task.tell && !w.telling {
+		w.telling = true
+		time.AfterFunc(tellAfter, w.tell)
+	}
+	w.mu.Unlock()
+	info, _ := antflow.TaskFrom(ctx)
+	info.Attempt = d.attempts
+	ctx = antflow.WithTaskInfo(ctx, info)
+	ctx = context.WithValue(ctx, infoKey{}, d)
+	codec := w.codec(d.task.codec)
+	if codec == nil {
+		d.returned = true
+		return antflow.Permanent(failure("%v: the input of task %s is encoded as %q, which worker %s has no codec for",
+			ErrDecode, d.task.key, clip(d.task.codec), w.set.name))
+	}
+	out, err := d.h.Invoke(ctx, func(in any) error {
+		if err := codec.Unmarshal(d.task.payload, in); err != nil {
+			return antflow.Permanent(failure("%v: the input of task %q: %v", ErrDecode, d.task.name, err))
+		}
+		return nil
+	})
+	d.returned = true
+	d.ran = time.Since(d.began)
+	if err != nil {
+		return err
+	}
+	if d.payload, err = codec.Marshal(out); err != nil {
+		return antflow.Permanent(failure("the result of task %q does not encode as %s: %v", d.task.name, codec.Name(), err))
+	}
+	return nil
+}
+
+// done is called when the executor has done with the task.
+func (d *delivery) done(f *antflow.Future[struct{}]) {
+	w := d.w
+	w.mu.Lock()
+	d.running, d.ended = false, true
+	stopped, revoked := d.stopped, d.revoked
+	w.mu.Unlock()
+	if d.ran == 0 && !d.began.IsZero() {
+		d.ran = time.Since(d.began)
+	}
+	w.feed.ended(d.ran)
+	err := f.Err()
+	switch {
+	case revoked:
+		d.acknowledge()
+	case err == nil:
+		d.succeed()
+	case stopped && f.State() == antflow.StateCanceled:
+		d.giveBackLater()
+	case d.began.IsZero() && (errors.Is(err, antflow.ErrShutdown) || err == antflow.ErrQueueFull),
+		f.State() == antflow.StateCanceled && errors.Is(err, antflow.ErrShutdown):
+		d.giveBackLater() // the executor is somebody else's, who has shut it down, or has more for it to do
+	default:
+		d.fail(err)
+	}
+}
+
+// succeed records the result.
+func (d *delivery) succeed() {
+	m := newResult(d.w.space.result(d.task.key), d.outcome(endOK), d.task.codec, d.payload)
+	if len(d.payload) <= d.w.mostInline() {
+		d.record(m)
+		return
+	}
+	d.w.request(func(ctx context.Context) error {
+		data, err := d.w.outsource(ctx, m.Header, d.task.key.String()+".result", d.payload)
+		if err == nil {
+			m.Data = data
+			d.record(m)
+		}
+		return err
+	})
+}
+
+func (d *delivery) outcome(end string) outcome {
+	o := outcome{end: end, attempts: d.attempts, ran: d.ran, worker: d.w.set.name}
+	if d.began.IsZero() {
+		o.attempts--
+	} else {
+		o.queued = max(d.began.Sub(d.since), 0)
+	}
+	return o
+}
+
+// refuse records that the task fails before it starts.
+func (d *delivery) refuse(err error) {
+	d.w.mu.Lock()
+	d.ended = true
+	d.w.mu.Unlock()
+	d.w.feed.freed()
+	d.recordError(err)
+}
+
+// fail records the error, or has the broker try again later.
+func (d *delivery) fail(err error) {
+	crashed := !d.returned
+	failed := d.last.Failed + 1
+	var delay time.Duration
+	var again bool
+	if !d.began.IsZero() { // an error of a semaphore is final
+		if p := guard(func() { delay, again = d.calls.settings.Again(failed, err, crashed) }); p != nil {
+			err = &antflow.PanicError{Value: p, Stack: stack()}
+		}
+	}
+	err = antflow.Unmarked(err)
+	if again {
+		d.retry(err, failed, delay)
+		return
+	}
+	if failed > 1 {
+		err = &antflow.RetryError{Attempts: d.attempts, Err: err}
+	}
+	d.recordError(err)
+}
+
+func (d *delivery) recordError(err error) {
+	data := encode(d.w.registry.encode(err))
+	d.record(newResult(d.w.space.result(d.task.key), d.outcome(endError), "", data))
+}
+
+// retry notes that the attempt failed, and gives the task back for later. The
+// note is first: without it the broker's copy knows of no failure.
+func (d *delivery) retry(err error, failed int, delay time.Duration) {
+	m := mark{
+		Kind: markFailed, N: d.last.N + 1, Attempts: d.attempts, Failed: failed, Crashed: d.last.Crashed,
+		Err: d.w.registry.encode(err), Delay: max(delay, 0), Ran: d.ran, Worker: d.w.set.name,
+	}
+	d.w.request(func(ctx context.Context) error {
+		ok, err := d.w.note(ctx, d.task.key, m)
+		if err == nil && ok {
+			d.release(nakLater(max(delay, 0)))
+		} else if err == nil {
+			d.release("") // another worker has it by now, and goes by what that noted
+		}
+		return err
+	})
+}
+
+// stop asks for the end of the task, since the worker ends.
+func (d *delivery) stop() {
+	d.w.mu.Lock()
+	d.stopped = true
+	f := d.future
+	d.w.mu.Unlock()
+	if f != nil {
+		f.Cancel()
+	}
+}
+
+// revoke is told that the task has a result, which isn't that of this worker.
+func (w *worker) revoke(k key) {
+	w.mu.Lock()
+	d := w.held[k]
+	var f *antflow.Future[struct{}]
+	if d != nil && d.result == nil {
+		d.revoked = true
+		f = d.future
+	}
+	w.mu.Unlock()
+	if f != nil {
+		f.Cancel()
+	}
+}
+
+// giveBack has the broker give the task to another worker, at once.
+func (d *delivery) giveBack() {
+	d.w.feed.freed()
+	d.giveBackLater()
+}
+
+// giveBackLater notes that nothing has crashed, so that who gets the task next
+// does not count it as that, and gives it back.
+func (d *delivery) giveBackLater() {
+	m := mark{Kind: markReturned, N: d.last.N + 1, Attempts: d.attempts, Failed: d.last.Failed, Crashed: d.last.Crashed, Worker: d.w.set.name}
+	if d.began.IsZero() {
+		m.Attempts--
+	}
+	d.w.request(func(ctx context.Context) error {
+		ok, err := d.w.note(ctx, d.task.key, m)
+		if err == nil && ok {
+			d.release(nakLater(0))
+		} else if err == nil {
+			d.release("")
+		}
+		return err
+	})
+}
+
+// record publishes the result. When the broker has it, or another one, the task
+// is acknowledged.
+func (d *delivery) record(m *nats.Msg) {
+	d.w.mu.Lock()
+	d.result = m
+	d.w.mu.Unlock()
+	d.publish(m)
+}
+
+func (d *delivery) publish(m *nats.Msg) {
+	if _, err := d.w.js.PublishMsgAsync(m); err != nil {
+		d.w.answered(m, err)
+	}
+}
+
+// answered is told what became of a published result. See publishing for what it
+// must not do.
+func (w *worker) answered(m *nats.Msg, err error) {
+	k, _ := parseKey(m.Subject)
+	w.mu.Lock()
+	d := w.held[k]
+	if d == nil || d.result != m {
+		w.mu.Unlock()
+		return
+	}
+	switch fateOf(err) {
+	case stored, existing:
+		w.mu.Unlock()
+		d.acknowledge()
+		return
+	case refused:
+		w.mu.Unlock()
+		w.log.Error("antflow: the broker refuses a result", "task", k.String(), "err", err)
+		go d.recordError(failure("the broker refuses the result: %v", err))
+		return
+	}
+	w.again = append(w.again, d)
+	if w.retry == nil {
+		w.retry = time.AfterFunc(republishPause, w.republish)
+	}
+	w.mu.Unlock()
+}
+
+const republishPause = 50 * time.Millisecond
+
+// republish publishes results again that the broker may not have.
+func (w *worker) republish() {
+	w.mu.Lock()
+	again := w.again
+	w.again, w.retry = nil, nil
+	w.mu.Unlock()
+	if w.ctx.Err() != nil {
+		return
+	}
+	for _, d := range again {
+		d.publish(d.result)
+	}
+}
+
+// acknowledge takes the task out of the queue: it has a result. Nobody waits for
+// an answer. If this is lost, the broker gives the task to another worker, who
+// looks for the result first and acknowledges it again.
+func (d *delivery) acknowledge() {
+	d.w.finished.Add(1)
+	d.release(ack)
+	if d.task.object != "" {
+		d.w.io.Go(d.w.ctx, func(ctx context.Context) error { d.w.discard(ctx, d.task.object); return nil })
+	}
+}
+
+const (
+	ack         = "+ACK"
+	ackTerm     = "+TERM"
+	ackProgress = "+WPI"
+)
+
+func nakLater(d time.Duration) string {
+	if d <= 0 {
+		return "-NAK"
+	}
+	return `-NAK {"delay": ` + strconv.FormatInt(int64(d), 10) + `}`
+}
+
+// release lets the delivery go, with a last word to the broker.
+func (d *delivery) release(word string) {
+	w := d.w
+	w.mu.Lock()
+	if w.held[d.task.key] == d {
+		delete(w.held, d.task.key)
+	}
+	reply := d.reply
+	if w.draining && len(w.held) == 0 && w.empty != nil {
+		close(w.empty)
+		w.empty = nil
+	}
+	w.mu.Unlock()
+	if word != "" {
+		w.respond(reply, word)
+	}
+}
+
+func (w *worker) respond(reply, word string) {
+	if err := w.nc.Publish(reply, []byte(word)); err != nil {
+		w.log.Debug("antflow: not sent", "word", word, "err", err)
+	}
+}
+
+// heldLocked are the deliveries that keep accepts.
+func (w *worker) heldLocked(keep func(*delivery) bool) iter.Seq[*delivery] {
+	return func(yield func(*delivery) bool) {
+		for _, d := range w.held {
+			if keep(d) && !yield(d) {
+				return
+			}
+		}
+	}
+}
+
+func stack() []byte {
+	b := make([]byte, 16<<10)
+	return b[:runtime.Stack(b, false)]
+}
+
+// encode is the JSON of what is always fit for it.
+func encode(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(prefix + err.Error())
+	}
+	return data
+}

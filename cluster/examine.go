@@ -1,0 +1,106 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/antflow/antflow"
+)
+
+// examine looks at what is known of a task that was delivered before, or that
+// has a queue timeout, and then has it run, or not. It is the only place where a
+// worker asks before it acts: the first delivery of a usual task costs no
+// question.
+//
+// An attempt that begins here is noted, and the notes are numbered. Of two
+// workers that have the task at the same time one gets the number and the other
+// one lets go.
+func (d *delivery) examine(ctx context.Context) error {
+	w := d.w
+	result, err := last(ctx, w.results, w.space.result(d.task.key))
+	if err != nil {
+		return err
+	}
+	if result != nil { // its acknowledgement was lost, or it was canceled
+		w.feed.freed()
+		d.acknowledge()
+		return nil
+	}
+	if d.last, err = w.lastMark(ctx, d.task.key); err != nil {
+		return err
+	}
+	began := d.last
+	switch d.last.Kind {
+	case markExpired:
+		d.refuse(antflow.ErrQueueTimeout)
+		return nil
+	case markBegan:
+		began.Crashed++
+	case "":
+		if d.redelivered {
+			began.Attempts, began.Crashed = 1, 1 // or it was lost on the way, nobody can tell
+		}
+	}
+	if began.Crashed > w.set.crashes {
+		d.attempts = began.Attempts + 1 // refuse counts one less
+		d.refuse(failure("%v: task %q, %d times", ErrCrashed, d.task.name, began.Crashed))
+		return nil
+	}
+	began.Kind, began.Worker, began.Err, began.Delay, began.Ran = markBegan, w.set.name, nil, 0, 0
+	began.N++
+	if limit := d.task.options.QueueTimeout; limit > 0 && began.Attempts == 0 && time.Since(d.since) >= limit {
+		began.Kind = markExpired
+	} else {
+		began.Attempts++
+	}
+	ok, err := w.note(ctx, d.task.key, began)
+	switch {
+	case err != nil:
+		return err
+	case !ok: // somebody else is quicker, and has it now
+		w.feed.freed()
+		d.release("")
+	case began.Kind == markExpired:
+		d.refuse(antflow.ErrQueueTimeout)
+	default:
+		d.last, d.attempts = began, began.Attempts
+		d.start()
+	}
+	return nil
+}
+
+// lastMark returns the last mark of a task; its N is 0 when there is none.
+func (b *broker) lastMark(ctx context.Context, k key) (m mark, err error) {
+	msg, err := last(ctx, b.results, b.space.attempt(k)+".*")
+	if msg == nil || err != nil {
+		return mark{}, err
+	}
+	if err := json.Unmarshal(msg.Data, &m); err != nil || m.N < 1 {
+		b.log.Warn("antflow: a note of an attempt makes no sense", "task", k.String(), "err", err)
+		return mark{}, nil
+	}
+	return m, nil
+}
+
+// note writes a mark; false: that number is taken by somebody else.
+func (b *broker) note(ctx context.Context, k key, m mark) (ok bool, err error) {
+	subject := b.space.attempt(k) + "." + strconv.Itoa(m.N)
+	data := encode(m)
+	_, err = b.js.PublishMsg(ctx, &nats.Msg{
+		Subject: subject,
+		Header:  nats.Header{headerExpect: {"0"}, headerMark: {schema}},
+		Data:    data,
+	})
+	switch fateOf(err) {
+	case stored:
+		return true, nil
+	case existing: // by us, perhaps, and the answer was lost
+		msg, err := last(ctx, b.results, subject)
+		return msg != nil && string(msg.Data) == string(data), err
+	}
+	return false, err
+}

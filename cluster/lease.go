@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/antflow/antflow"
+)
+
+// beat gives word of all that is held, three times in a lease.
+func (w *worker) beat() {
+	ticker := time.NewTicker(w.feed.lease / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-w.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var replies []string
+		var long []key
+		w.mu.Lock()
+		for k, d := range w.held {
+			replies = append(replies, d.reply)
+			if d.running && time.Since(d.came) > w.feed.lease/3 {
+				long = append(long, k)
+			}
+		}
+		w.mu.Unlock()
+		for _, reply := range replies {
+			w.respond(reply, ackProgress)
+		}
+		for _, k := range long {
+			w.io.Go(w.ctx, func(ctx context.Context) error { return w.recheck(ctx, k) })
+		}
+	}
+}
+
+// recheck looks whether a task that has run for long has a result: it may have
+// been canceled, and the news of that got lost.
+func (w *worker) recheck(ctx context.Context, k key) error {
+	result, err := last(ctx, w.results, w.space.result(k))
+	if result != nil {
+		w.revoke(k)
+	}
+	return err
+}
+
+// observe has the feed look for tasks when one lends its slot.
+func (w *worker) observe() (stop func()) {
+	return w.e.Observe(func(antflow.Event) { w.feed.fill() }, antflow.EventBlocked)
+}
+
+// hasten has hurry called in a while.
+func (w *worker) hasten() {
+	w.mu.Lock()
+	if !w.hurries {
+		w.hurries = true
+		time.AfterFunc(patience, w.hurry)
+	}
+	w.mu.Unlock()
+}
+
+// hurry gives back what waits here for a slot while no task ends, so that another
+// worker may have it. Tasks that wait for a semaphore or a rate limit of this
+// process are as well off here.
+func (w *worker) hurry() {
+	stuck := time.Since(w.feed.lastEnd()) >= patience
+	var late []*delivery
+	waits := false
+	w.mu.Lock()
+	for _, d := range w.held {
+		if d.running || d.ended || d.future == nil || d.stopped || d.calls.settings.Semaphore != nil || d.calls.settings.RateLimit != nil {
+			continue
+		}
+		if stuck && time.Since(d.came) >= patience {
+			late = append(late, d)
+		} else {
+			waits = true
+		}
+	}
+	w.hurries = waits
+	if waits {
+		time.AfterFunc(patience, w.hurry)
+	}
+	w.mu.Unlock()
+	for _, d := range late {
+		d.stop()
+	}
+}
+
+// tellAfter is how long a task runs before its client is told. Shorter ones are
+// told of by their results.
+const tellAfter = 20 * time.Millisecond
+
+// tell tells clients that want to know which of their tasks have begun.
+func (w *worker) tell() {
+	starts := make(map[string][]start) // by session
+	w.mu.Lock()
+	for k, d := range w.held {
+		if d.running && d.task.tell && !d.told {
+			d.told = true
+			starts[k.session] = append(starts[k.session], start{k.id, d.attempts})
+		}
+	}
+	w.telling = false
+	w.mu.Unlock()
+	for session, list := range starts {
+		w.respond(w.space.started(session), string(encode(list)))
+	}
+}

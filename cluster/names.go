@@ -1,0 +1,119 @@
+package cluster
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+)
+
+// The names on the broker. A namespace has two streams, whose subjects have at
+// most one message each:
+//
+//	antflow.<namespace>.task.<queue>.<level>.<session>.<id>       the tasks
+//	antflow.<namespace>.result.<session>.<id>                     their results
+//	antflow.<namespace>.attempt.<session>.<id>.<n>                what became of attempts
+//
+// The last two are in one stream, so that one consumer tells a session all of
+// it. Next to the streams there are subjects that nothing keeps: workers tell a
+// session of starts if it wants to know, who cancels tells the workers, and who
+// asks them how they are gets an answer.
+type space struct{ name string }
+
+// level is what becomes of a priority: one consumer for each, and so the next
+// task of the first level that has one.
+type level int
+
+const (
+	urgent  level = iota // Priority above 0
+	normal               // 0
+	patient              // below
+	levels
+)
+
+func levelOf(priority int) level {
+	switch {
+	case priority > 0:
+		return urgent
+	case priority < 0:
+		return patient
+	}
+	return normal
+}
+
+func (l level) String() string { return [...]string{"p0", "p1", "p2"}[l] }
+
+func (s space) prefix() string  { return "antflow." + s.name + "." }
+func (s space) tasks() string   { return "ANTFLOW_" + s.name + "_TASKS" }
+func (s space) results() string { return "ANTFLOW_" + s.name + "_RESULTS" }
+func (s space) bucket() string  { return "ANTFLOW_" + s.name }
+
+// consumer is the name of the durable consumer of a level of a queue.
+func (s space) consumer(queue string, l level) string { return "w_" + queue + "_" + l.String() }
+
+func (s space) consumed(queue string, l level) string {
+	return s.prefix() + "task." + queue + "." + l.String() + ".>"
+}
+
+func (s space) task(queue string, l level, k key) string {
+	return s.prefix() + "task." + queue + "." + l.String() + "." + k.String()
+}
+
+func (s space) result(k key) string           { return s.prefix() + "result." + k.String() }
+func (s space) attempt(k key) string          { return s.prefix() + "attempt." + k.String() }
+func (s space) started(session string) string { return s.prefix() + "started." + session }
+func (s space) canceled() string              { return s.prefix() + "cancel" }
+func (s space) workers() string               { return s.prefix() + "workers" }
+
+// A key is which task it is: the session and the ID within it, each one token.
+type key struct{ session, id string }
+
+func (k key) String() string { return k.session + "." + k.id }
+
+// parseKey reads the key at the end of a subject, or of what else ends with it.
+func parseKey(s string) (key, bool) {
+	at := strings.LastIndexByte(s, '.')
+	if at <= 0 {
+		return key{}, false
+	}
+	id := s[at+1:]
+	s = s[:at]
+	return key{s[strings.LastIndexByte(s, '.')+1:], id}, id != ""
+}
+
+// A place is where in the subjects a task is.
+type place struct {
+	queue string
+	level string
+	key   key
+}
+
+func parsePlace(subject string) (p place, ok bool) {
+	parts := strings.Split(subject, ".")
+	if len(parts) != 7 || parts[2] != "task" {
+		return place{}, false
+	}
+	return place{parts[3], parts[4], key{parts[5], parts[6]}}, true
+}
+
+// idOf is the ID of the calls of a task with a key: the same for the same. A
+// key may be anything, and a token may not.
+func idOf(task, k string) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d:%s%s", len(task), task, k)
+	return "k" + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+}
+
+const mostToken = 64
+
+// token checks a name that is to be a token of a subject.
+func token(what, name string) error {
+	ok := name != "" && len(name) <= mostToken
+	for _, r := range name {
+		ok = ok && (r == '-' || r == '_' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z')
+	}
+	if !ok {
+		return failure("the %s %q must be 1 to %d letters, digits, - or _", what, name, mostToken)
+	}
+	return nil
+}

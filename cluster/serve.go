@@ -1,0 +1,288 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/antflow/antflow"
+)
+
+// A Handler is a task as a worker knows it: an [*antflow.Task] of any types.
+type Handler interface {
+	// Name is the name of the task.
+	Name() string
+
+	// Options are the task's own. The worker goes by those of them that are
+	// functions, semaphores and limiters; the numbers come with the call.
+	Options() antflow.TaskOption
+
+	// Invoke calls the function, with the input that decode stores in a pointer
+	// to one.
+	Invoke(ctx context.Context, decode func(in any) error) (out any, err error)
+}
+
+// A worker takes tasks from the broker and runs them on an executor.
+//
+// A delivery is held from when it comes until the broker has been told what
+// became of it, and there is word of it three times in each lease meanwhile.
+// Free slots are asked for, and no more than those, but for tasks that take less
+// than a millisecond; see feed.go.
+type worker struct {
+	*broker
+	set      serveSettings
+	handlers map[string]*handler
+	e        *antflow.Executor // that runs the tasks
+	io       *antflow.Executor // for requests that wait for the broker
+	ctx      context.Context   // of all that it does; its end is the end of it
+	cancel   context.CancelCauseFunc
+	runs     context.Context // of the tasks
+	began    time.Time
+
+	finished atomic.Uint64 // tasks whose outcome the broker has
+
+	gone chan error // of capacity 1: the connection is closed, and not by us
+
+	feed      feed
+	unobserve func()
+
+	mu       sync.Mutex // a leaf; nothing is published under it
+	held     map[key]*delivery
+	again    []*delivery // whose results are to be published again
+	retry    *time.Timer // for those
+	draining bool
+	empty    chan struct{} // closed when nothing is held and it drains
+	hurries  bool          // hurry is going to be called
+	telling  bool          // tell is
+}
+
+// Serve runs the tasks of a cluster that handlers are there for, until ctx ends:
+// it connects to the broker at url, or at one of several with commas between
+// them, takes tasks from the queues as it has slots for them, and records what
+// becomes of them. Any number of processes may do the same.
+//
+// When ctx ends Serve takes no more tasks, gives back those that have not
+// started, and lets the others finish, for no longer than [DrainTimeout]; then
+// their contexts are canceled and they are given back as well. It returns nil
+// when all of that is done. Functions that don't return even then are reported as
+// an error; others will run their tasks. The same happens when the executor that
+// was given by [On] is shut down. It returns an error, at once, when it
+// can't begin. ctx is the parent of the contexts of tasks as far as its values
+// go, but not its end. A nil ctx, handler or option panics, and so do two
+// handlers with one name.
+func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOption) error {
+	must(ctx != nil, "Serve: the context must not be nil")
+	s := serveSettings{
+		settings:    newSettings(),
+		concurrency: 0,
+		queues:      []string{defaultQueue},
+		drain:       defaultDrain,
+		crashes:     defaultCrashes,
+	}
+	for i, o := range opts {
+		must(o != nil, "Serve: nil ServeOption at index %d", i)
+		o.applyServe(&s)
+	}
+	w := &worker{set: s, handlers: make(map[string]*handler), held: make(map[key]*delivery), gone: make(chan error, 1), io: antflow.New(ioWorkers), began: time.Now()}
+	must(len(handlers) > 0, "Serve: there must be a handler")
+	for i, h := range handlers {
+		must(h != nil, "Serve: nil Handler at index %d", i)
+		must(w.handlers[h.Name()] == nil, "Serve: two handlers are called %q", h.Name())
+		w.handlers[h.Name()] = newHandler(h)
+	}
+	if w.set.name == "" {
+		host, _ := os.Hostname()
+		w.set.name = fmt.Sprintf("%s-%d", host, os.Getpid())
+	}
+	if w.e = s.executor; w.e == nil {
+		w.e = antflow.New(orElse(s.concurrency, runtime.NumCPU()), antflow.ExecutorName("worker "+w.set.name))
+	} else {
+		must(s.concurrency == 0, "Serve: Concurrency(%d) has no meaning with On; the executor has its number of workers", s.concurrency)
+	}
+	b, err := w.set.dial(ctx, url, "antflow worker "+w.set.name, callbacks{w.feed.reconnected, w.lost}, publishing(w.answered)...)
+	if err != nil {
+		return err
+	}
+	w.broker = b
+	w.ctx, w.cancel = context.WithCancelCause(context.Background())
+	w.runs = context.WithoutCancel(ctx)
+	w.set.health.attach(w)
+	defer w.set.health.detach(w)
+	if err := w.open(ctx); err != nil {
+		w.shut(err)
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return w.drainAll(context.Cause(ctx))
+	case <-w.e.Closing(): // it is somebody else's
+		return w.drainAll(antflow.ErrShutdown)
+	case err := <-w.gone:
+		w.shut(err)
+		return failure("the connection is closed: %v", err)
+	}
+}
+
+// open begins to take tasks.
+func (w *worker) open(ctx context.Context) error {
+	if err := w.ensureConsumers(ctx); err != nil {
+		return err
+	}
+	if err := w.attend(); err != nil {
+		return failure("the workers' subjects: %v", err)
+	}
+	if err := w.feed.open(w); err != nil {
+		return failure("the queues %v: %v", w.set.queues, err)
+	}
+	w.unobserve = w.observe()
+	go w.beat()
+	return nil
+}
+
+// ensureConsumers makes the consumers of the queues, unless they are there.
+func (w *worker) ensureConsumers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
+	defer cancel()
+	for _, queue := range w.set.queues {
+		for l := range levels {
+			cfg := jetstream.ConsumerConfig{
+				Durable:       w.space.consumer(queue, l),
+				Description:   fmt.Sprintf("antflow: tasks of queue %s", queue),
+				FilterSubject: w.space.consumed(queue, l),
+				AckPolicy:     jetstream.AckExplicitPolicy,
+				AckWait:       orElse(w.set.lease, defaultLease),
+				MaxDeliver:    -1, // or it would stay in the stream, and nobody would get it
+				MaxAckPending: -1, // delayed naks count among these
+				MaxWaiting:    1 << 14,
+			}
+			if err := w.ensureConsumer(ctx, cfg); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *worker) ensureConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) error {
+	c, err := w.tasks.Consumer(ctx, cfg.Durable)
+	if err != nil && fateOf(err) != unknown {
+		c, err = w.tasks.CreateConsumer(ctx, cfg)
+	}
+	if err != nil {
+		return failure("the consumer %s: %v", cfg.Durable, err)
+	}
+	have := c.CachedInfo().Config
+	switch {
+	case have.AckPolicy != cfg.AckPolicy || have.FilterSubject != cfg.FilterSubject || have.MaxDeliver != cfg.MaxDeliver || len(have.BackOff) > 0:
+		return failure("the consumer %s exists, and is not one of this package's", cfg.Durable)
+	case w.set.lease != 0 && have.AckWait != w.set.lease:
+		return failure("the consumer %s exists with a lease of %v, and this process wants %v", cfg.Durable, have.AckWait, w.set.lease)
+	}
+	w.feed.lease = have.AckWait
+	return nil
+}
+
+// attend listens to who cancels tasks, and who asks for workers.
+func (w *worker) attend() error {
+	_, err := w.nc.Subscribe(w.space.canceled(), func(m *nats.Msg) {
+		if k, ok := parseKey(string(m.Data)); ok {
+			w.revoke(k)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	_, err = w.nc.Subscribe(w.space.workers(), func(m *nats.Msg) { m.Respond(encode(w.status())) })
+	return err
+}
+
+// request has fn, which waits for the broker, called on a goroutine of its own
+// until it returns nil or the worker ends.
+func (w *worker) request(fn func(context.Context) error) {
+	w.io.Go(w.ctx, fn, persistent)
+}
+
+// lost is told that the connection is closed, and won't be again.
+func (w *worker) lost(err error) {
+	select {
+	case w.gone <- err:
+	default:
+	}
+}
+
+// shut closes the connection, and ends what uses it.
+func (w *worker) shut(cause error) {
+	w.cancel(cause)
+	if w.unobserve != nil {
+		w.unobserve()
+	}
+	w.feed.stop()
+	w.io.Shutdown(context.Background(), antflow.CancelRunning())
+	w.mu.Lock()
+	if w.retry != nil {
+		w.retry.Stop()
+	}
+	w.mu.Unlock()
+	w.close()
+}
+
+// drainAll ends the worker, and loses nothing.
+func (w *worker) drainAll(cause error) error {
+	w.feed.stop()
+	w.mu.Lock()
+	w.draining = true
+	w.empty = make(chan struct{})
+	idle := len(w.held) == 0
+	waiting := slices.Collect(w.heldLocked(func(d *delivery) bool { return !d.running }))
+	w.mu.Unlock()
+	for _, d := range waiting {
+		d.stop()
+	}
+	drained := idle || await(w.empty, w.set.drain)
+	if !drained {
+		w.mu.Lock()
+		running := slices.Collect(w.heldLocked(func(d *delivery) bool { return true }))
+		w.mu.Unlock()
+		for _, d := range running {
+			d.stop()
+		}
+		drained = await(w.empty, lastWords)
+	}
+	w.mu.Lock()
+	left := len(w.held)
+	w.mu.Unlock()
+	w.nc.FlushTimeout(lastWords)
+	if w.set.executor == nil {
+		w.e.Shutdown(context.Background(), antflow.NoWait(), antflow.CancelRunning())
+		if drained {
+			w.e.Close()
+		}
+	}
+	w.shut(cause)
+	if !drained {
+		return failure("%d tasks did not end when the worker did (%v); others will run them", left, cause)
+	}
+	return nil
+}
+
+// lastWords is how long the end of a worker may take after the tasks.
+const lastWords = 10 * time.Second
+
+func await(c <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c:
+		return true
+	case <-t.C:
+		return false
+	}
+}
