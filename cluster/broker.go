@@ -81,6 +81,26 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks, 
 	return b, nil
 }
 
+// insist makes a request until it is answered or ctx ends. One that waits for an
+// answer which is lost, as while there is no leader, is made again.
+func insist(ctx context.Context, fn func(context.Context) error) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, insistTime)
+		err := fn(try)
+		cancel()
+		if err == nil || fateOf(err) != unknown || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-time.After(insistTime / 10):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+const insistTime = 2 * time.Second
+
 // setup makes the streams, or looks whether they are what this process takes
 // them for. It never changes one: two versions of a program would take turns.
 func (b *broker) setup(ctx context.Context) error {
@@ -125,13 +145,17 @@ func (b *broker) setup(ctx context.Context) error {
 
 // ensureStream makes a stream, unless it is there.
 func (b *broker) ensureStream(ctx context.Context, cfg *jetstream.StreamConfig) (jetstream.Stream, error) {
-	s, err := b.js.Stream(ctx, cfg.Name)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		s, err = b.js.CreateStream(ctx, *cfg)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was quicker, with another configuration
-			s, err = b.js.Stream(ctx, cfg.Name)
+	var s jetstream.Stream
+	err := insist(ctx, func(ctx context.Context) (err error) {
+		s, err = b.js.Stream(ctx, cfg.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			s, err = b.js.CreateStream(ctx, *cfg)
+			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was quicker, with another configuration
+				s, err = b.js.Stream(ctx, cfg.Name)
+			}
 		}
-	}
+		return err
+	})
 	if err != nil {
 		return nil, failure("the stream %s: %v", cfg.Name, err)
 	}

@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"fmt"
+	"reflect"
+	"strings"
 
 	"github.com/antflow/antflow"
 )
@@ -62,16 +64,20 @@ func failure(format string, args ...any) error {
 	return e
 }
 
-// bare is the text of err without the prefix of this package.
+// bare is the text of err without the prefix, if it is an error of this module.
 func bare(err error) string {
-	switch e := err.(type) {
-	case sentinel:
-		return string(e)
-	case *opError:
-		return e.text
+	text := err.Error()
+	t := reflect.TypeOf(err)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	return err.Error()
+	if path := t.PkgPath(); path != module && !strings.HasPrefix(path, module+"/") {
+		return text
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(text, prefix), "antflow: ")
 }
+
+const module = "github.com/antflow/antflow"
 
 // A RemoteError is an error of a task that was returned in another process, and
 // is of a type that this one doesn't know. What it wrapped is found in it by
@@ -82,10 +88,22 @@ type RemoteError struct {
 	Text string // what its Error method said
 
 	inner []error
+	is    []error // what its method Is accepts over there
 }
 
 // Error is the text of the error over there.
 func (e *RemoteError) Error() string { return e.Text }
+
+// Is reports whether the error over there said that it is target, as far as that
+// is one of the known values.
+func (e *RemoteError) Is(target error) bool {
+	for _, v := range e.is {
+		if v == target {
+			return true
+		}
+	}
+	return false
+}
 
 // Unwrap returns what it wrapped.
 func (e *RemoteError) Unwrap() []error { return e.inner }

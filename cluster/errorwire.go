@@ -10,8 +10,8 @@ import (
 	"os"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/antflow/antflow"
 )
@@ -19,35 +19,38 @@ import (
 // A wireError is an error on its way to another process: a tree of what wraps
 // what, where the kinds say how to build each node again.
 type wireError struct {
-	Kind  errorKind       `json:"kind"`
-	Type  string          `json:"type,omitempty"`  // the registered name, or the Go type
+	Kind  errorKind       `json:"kind,omitempty"`
+	Name  string          `json:"name,omitempty"`  // of a known value, or a registered type
+	Type  string          `json:"type,omitempty"`  // the Go type
 	Text  string          `json:"text,omitempty"`  // what its Error method said
+	Bytes []byte          `json:"bytes,omitempty"` // the same, where that is no UTF-8
 	N     int64           `json:"n,omitempty"`     // attempts, index, or nanoseconds
 	Stack string          `json:"stack,omitempty"` // of a panic
 	Data  json.RawMessage `json:"data,omitempty"`  // of a registered type
+	Is    []string        `json:"is,omitempty"`    // known values that its method Is accepts
 	Inner []*wireError    `json:"inner,omitempty"`
 }
 
 type errorKind string
 
 const (
-	kindOther    errorKind = ""         // a RemoteError
-	kindValue    errorKind = "value"    // one of the known values
-	kindType     errorKind = "type"     // of a registered type
-	kindPanic    errorKind = "panic"    // *antflow.PanicError
-	kindRetry    errorKind = "retry"    // *antflow.RetryError
-	kindItem     errorKind = "item"     // *antflow.ItemError
-	kindWait     errorKind = "wait"     // *antflow.WaitError
-	kindFinal    errorKind = "final"    // antflow.Permanent
-	kindAfter    errorKind = "after"    // antflow.RetryAfter
-	kindJoin     errorKind = "join"     // errors.Join
-	kindCanceled errorKind = "canceled" // Is ErrCanceled, of this package's root
+	kindOther errorKind = ""      // a RemoteError
+	kindValue errorKind = "value" // one of the known values
+	kindType  errorKind = "type"  // of a registered type
+	kindPanic errorKind = "panic" // *antflow.PanicError
+	kindRetry errorKind = "retry" // *antflow.RetryError
+	kindItem  errorKind = "item"  // *antflow.ItemError
+	kindWait  errorKind = "wait"  // *antflow.WaitError
+	kindFinal errorKind = "final" // antflow.Permanent
+	kindAfter errorKind = "after" // antflow.RetryAfter
+	kindJoin  errorKind = "join"  // errors.Join
 )
 
 const (
-	mostErrors     = 64       // nodes of a tree that are sent
-	mostErrorText  = 64 << 10 // bytes of each text, and of a stack
-	mostErrorDepth = 32
+	mostErrors     = 64        // nodes of a tree that are sent
+	mostErrorDepth = 32        // of them, one in the other
+	mostErrorText  = 64 << 10  // bytes of each text, and of a stack
+	mostErrorBytes = 256 << 10 // of all of it, as JSON
 )
 
 // A registry knows errors by name: single values, and types.
@@ -88,7 +91,7 @@ func (r *registry) value(name string) error {
 
 // nameOf returns the name of a known value.
 func (r *registry) nameOf(err error) (string, bool) {
-	if !reflect.TypeOf(err).Comparable() {
+	if !reflect.ValueOf(err).Comparable() {
 		return "", false
 	}
 	for _, values := range [...]map[string]error{r.values, known} {
@@ -101,16 +104,41 @@ func (r *registry) nameOf(err error) (string, bool) {
 	return "", false
 }
 
+// accepted are the names of the known values that the method Is of err accepts.
+func (r *registry) accepted(err error) (names []string) {
+	x, ok := err.(interface{ Is(error) bool })
+	if !ok {
+		return nil
+	}
+	for _, values := range [...]map[string]error{r.values, known} {
+		for name, v := range values {
+			if x.Is(v) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// encode makes the tree of an error. If it is too large for a message, its texts
+// are cut shorter.
+func (r *registry) encode(err error) *wireError {
+	for text := mostErrorText; ; text /= 8 {
+		c := errorEncoder{r: r, left: mostErrors, text: text}
+		w := c.encode(err, 0)
+		if text < 128 || len(encode(w)) <= mostErrorBytes {
+			return w
+		}
+	}
+}
+
 // An errorEncoder makes the tree of an error. The errors are the user's: their
 // methods may panic, their trees may be endless.
 type errorEncoder struct {
 	r    *registry
-	left int
-}
-
-func (r *registry) encode(err error) *wireError {
-	enc := errorEncoder{r, mostErrors}
-	return enc.encode(err, 0)
+	left int // nodes
+	text int // bytes that a text may have
 }
 
 func (c *errorEncoder) encode(err error, depth int) *wireError {
@@ -124,70 +152,105 @@ func (c *errorEncoder) encode(err error, depth int) *wireError {
 
 func (c *errorEncoder) fill(w *wireError, err error, depth int) {
 	w.Type = fmt.Sprintf("%T", err)
+	w.say(err.Error(), c.text)
 	if name, ok := c.r.nameOf(err); ok {
-		w.Kind, w.Type = kindValue, name
+		w.Kind, w.Name = kindValue, name
+	} else if c.fillOwn(w, err, depth) {
 		return
-	}
-	w.Text = clip(err.Error())
-	inner := func(errs ...error) {
-		for _, e := range errs {
-			if e != nil && c.left > 0 && depth < mostErrorDepth {
-				w.Inner = append(w.Inner, c.encode(e, depth+1))
-			}
-		}
+	} else if c.fillType(w, err); w.Kind == kindOther {
+		w.Is = c.r.accepted(err)
 	}
 	switch e := err.(type) {
-	case *antflow.PanicError:
-		w.Kind, w.Stack = kindPanic, clip(string(e.Stack))
-		if v, ok := e.Value.(error); ok {
-			inner(v)
-		} else {
-			w.Text = clip(fmt.Sprint(e.Value))
+	case *RemoteError: // which has been on its way before
+		w.Type = e.Type
+		c.inner(w, depth, e.inner...)
+	case interface{ Unwrap() error }:
+		c.inner(w, depth, e.Unwrap())
+	case interface{ Unwrap() []error }:
+		if w.Type == "*errors.joinError" {
+			w.Kind = kindJoin
 		}
-		return
-	case *antflow.RetryError:
-		w.Kind, w.N = kindRetry, int64(e.Attempts)
-		inner(e.Err)
-		return
-	case *antflow.ItemError:
-		w.Kind, w.N = kindItem, int64(e.Index)
-		inner(e.Err)
-		return
-	case *antflow.WaitError:
-		w.Kind = kindWait
-		inner(e.Err)
-		return
+		c.inner(w, depth, e.Unwrap()...)
 	}
+}
+
+// fillOwn encodes an error of the root package. What is in one is always sent, if
+// only as a text.
+func (c *errorEncoder) fillOwn(w *wireError, err error, depth int) bool {
+	var inner error
+	switch e := err.(type) {
+	case *antflow.PanicError:
+		w.Kind, w.Stack = kindPanic, clipTo(string(e.Stack), c.text)
+		if v, ok := e.Value.(error); ok {
+			inner = v
+		} else {
+			w.say(fmt.Sprint(e.Value), c.text)
+		}
+	case *antflow.RetryError:
+		w.Kind, w.N, inner = kindRetry, int64(e.Attempts), e.Err
+	case *antflow.ItemError:
+		w.Kind, w.N, inner = kindItem, int64(e.Index), e.Err
+	case *antflow.WaitError:
+		w.Kind, inner = kindWait, e.Err
+	default:
+		switch w.Type { // the marks, whose types have no names elsewhere
+		case "*antflow.permanentError":
+			w.Kind = kindFinal
+		case "*antflow.retryAfterError":
+			d, _ := antflow.RetryAfterOf(err)
+			w.Kind, w.N = kindAfter, int64(d)
+		default:
+			return false
+		}
+		inner = errors.Unwrap(err)
+	}
+	if inner == nil {
+		return true
+	}
+	if c.inner(w, depth, inner); len(w.Inner) == 0 {
+		leaf := &wireError{Type: fmt.Sprintf("%T", inner)}
+		leaf.say(inner.Error(), c.text)
+		w.Inner = []*wireError{leaf}
+	}
+	return true
+}
+
+// fillType encodes an error of a registered type, if that can be done.
+func (c *errorEncoder) fillType(w *wireError, err error) {
 	for name, t := range c.r.types {
 		if t != reflect.TypeOf(err) {
 			continue
 		}
-		if data, failed := json.Marshal(err); failed == nil {
-			w.Kind, w.Type, w.Data = kindType, name, data
+		if data, failed := json.Marshal(err); failed == nil && len(data) <= c.text {
+			w.Kind, w.Name, w.Data = kindType, name, data
 		}
-		break
+		return
 	}
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		next := e.Unwrap()
-		if antflow.Unmarked(err) != err { // one of the two marks
-			w.Kind = kindFinal
-			if d, ok := antflow.RetryAfterOf(err); ok {
-				if further, again := antflow.RetryAfterOf(next); !again || further != d {
-					w.Kind, w.N = kindAfter, int64(d)
-				}
-			}
+}
+
+// inner encodes what an error wraps, as far as there is room.
+func (c *errorEncoder) inner(w *wireError, depth int, errs ...error) {
+	for _, e := range errs {
+		if e != nil && c.left > 0 && depth < mostErrorDepth {
+			w.Inner = append(w.Inner, c.encode(e, depth+1))
 		}
-		inner(next)
-	case interface{ Unwrap() []error }:
-		if w.Kind == kindOther && w.Type == "*errors.joinError" {
-			w.Kind = kindJoin
-		}
-		if w.Kind == kindOther && w.Type == "*antflow.cancelError" {
-			w.Kind = kindCanceled
-		}
-		inner(e.Unwrap()...)
 	}
+}
+
+// say sets the text, up to n bytes of it.
+func (w *wireError) say(text string, n int) {
+	text = clipTo(text, n)
+	w.Text, w.Bytes = text, nil
+	if !utf8.ValidString(text) {
+		w.Text, w.Bytes = "", []byte(text)
+	}
+}
+
+func (w *wireError) said() string {
+	if w.Bytes != nil {
+		return string(w.Bytes)
+	}
+	return w.Text
 }
 
 // decode builds the error again. What this process doesn't know is a
@@ -200,15 +263,13 @@ func (r *registry) decode(w *wireError) error {
 	for _, x := range w.Inner {
 		inner = append(inner, r.decode(x))
 	}
-	first := func() error {
-		if len(inner) == 0 {
-			return &RemoteError{Type: "error", Text: "(unknown)"}
-		}
-		return inner[0]
+	first := error(&RemoteError{Type: "error", Text: "(unknown)"})
+	if len(inner) > 0 {
+		first = inner[0]
 	}
 	switch w.Kind {
 	case kindValue:
-		if v := r.value(w.Type); v != nil {
+		if v := r.value(w.Name); v != nil {
 			return v
 		}
 	case kindType:
@@ -216,38 +277,39 @@ func (r *registry) decode(w *wireError) error {
 			return v
 		}
 	case kindPanic:
-		p := &antflow.PanicError{Value: w.Text, Stack: []byte(w.Stack)}
+		p := &antflow.PanicError{Value: w.said(), Stack: []byte(w.Stack)}
 		if len(inner) > 0 {
-			p.Value = inner[0]
+			p.Value = first
 		}
 		return p
 	case kindRetry:
-		return &antflow.RetryError{Attempts: int(w.N), Err: first()}
+		return &antflow.RetryError{Attempts: int(w.N), Err: first}
 	case kindItem:
-		return &antflow.ItemError{Index: int(w.N), Err: first()}
+		return &antflow.ItemError{Index: int(w.N), Err: first}
 	case kindWait:
-		return &antflow.WaitError{Err: first()}
+		return &antflow.WaitError{Err: first}
 	case kindFinal:
-		return antflow.Permanent(first())
+		return antflow.Permanent(first)
 	case kindAfter:
-		return antflow.RetryAfter(first(), time.Duration(w.N))
+		return antflow.RetryAfter(first, time.Duration(w.N))
 	case kindJoin:
-		if len(inner) > 0 {
-			return errors.Join(inner...)
+		// Not if some were too many to be sent: its text has all.
+		if joined := errors.Join(inner...); joined != nil && joined.Error() == w.said() {
+			return joined
 		}
-	case kindCanceled:
-		inner = append(slices.Clip(inner), antflow.ErrCanceled)
 	}
-	text := w.Text
-	if text == "" {
-		text = w.Type
+	e := &RemoteError{Type: w.Type, Text: w.said(), inner: inner}
+	for _, name := range w.Is {
+		if v := r.value(name); v != nil {
+			e.is = append(e.is, v)
+		}
 	}
-	return &RemoteError{Type: w.Type, Text: text, inner: inner}
+	return e
 }
 
 // ofType decodes an error of a registered type; nil where that fails.
 func (r *registry) ofType(w *wireError) (err error) {
-	t := r.types[w.Type]
+	t := r.types[w.Name]
 	if t == nil {
 		return nil
 	}
@@ -262,11 +324,17 @@ func (r *registry) ofType(w *wireError) (err error) {
 	return err
 }
 
-func clip(s string) string {
-	if len(s) > mostErrorText {
-		return strings.ToValidUTF8(s[:mostErrorText], "") + "…"
+// clip is for what a message of this package quotes.
+func clip(s string) string { return clipTo(s, 256) }
+
+func clipTo(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return s
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
 }
 
 // guard returns what fn panicked with, or nil.

@@ -59,6 +59,8 @@ func (d *delivery) examine(ctx context.Context) error {
 	}
 	ok, err := w.note(ctx, d.task.key, began)
 	switch {
+	case err != nil && fateOf(err) == refused:
+		d.refuse(failure("the broker refuses the note of an attempt: %v", err))
 	case err != nil:
 		return err
 	case !ok: // somebody else is quicker, and has it now

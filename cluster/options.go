@@ -4,7 +4,9 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 
@@ -160,7 +162,7 @@ func Logger(l *slog.Logger) Option {
 // first and makes them: 1, the default, 3 or 5. Where the streams exist, it
 // must be what they have.
 func Replicas(n int) Option {
-	must(n >= 1 && n <= 5, "Replicas(%d): the number must be from 1 to 5", n)
+	must(n == 1 || n == 3 || n == 5, "Replicas(%d): the number must be 1, 3 or 5", n)
 	return option(func(s *settings) { s.replicas = n })
 }
 
@@ -214,9 +216,15 @@ func MostPending(n int) ClientOption {
 }
 
 // WorkerName is what the worker is called in results, logs and [Client.Status]; the
-// default is the host's name with the number of the process.
+// default is the host's name with the number of the process. It is up to 64
+// printable characters without blanks.
 func WorkerName(name string) ServeOption {
-	return serveOption(func(s *serveSettings) { s.name = name })
+	return serveOption(func(s *serveSettings) {
+		if len(name) > mostToken || name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || !unicode.IsPrint(r) }) {
+			s.err = failure("the name of the worker %q must be 1 to %d printable characters without blanks", clip(name), mostToken)
+		}
+		s.name = name
+	})
 }
 
 // Concurrency is how many tasks run at the same time in this process; the

@@ -18,17 +18,25 @@ import (
 func (c *Client) listen(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
-	info, err := c.broker.results.Info(ctx)
+	var info *jetstream.StreamInfo
+	err := insist(ctx, func(ctx context.Context) (err error) {
+		info, err = c.broker.results.Info(ctx)
+		return err
+	})
 	if err != nil {
 		return failure("the stream %s: %v", c.space.results(), err)
 	}
-	feed, err := c.broker.results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{
-			c.space.prefix() + "result." + c.session + ".>",
-			c.space.prefix() + "attempt." + c.session + ".>",
-		},
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:   info.State.LastSeq + 1,
+	var feed jetstream.Consumer
+	err = insist(ctx, func(ctx context.Context) (err error) {
+		feed, err = c.broker.results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+			FilterSubjects: []string{
+				c.space.prefix() + "result." + c.session + ".>",
+				c.space.prefix() + "attempt." + c.session + ".>",
+			},
+			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:   info.State.LastSeq + 1,
+		})
+		return err
 	})
 	if err != nil {
 		return failure("the results of session %s: %v", c.session, err)

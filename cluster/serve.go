@@ -6,9 +6,11 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -100,6 +102,12 @@ func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOpt
 	}
 	if w.set.name == "" {
 		host, _ := os.Hostname()
+		host = strings.Map(func(r rune) rune {
+			if r <= ' ' || !unicode.IsPrint(r) {
+				return '_'
+			}
+			return r
+		}, host)
 		w.set.name = fmt.Sprintf("%s-%d", host, os.Getpid())
 	}
 	if w.e = s.executor; w.e == nil {
@@ -172,10 +180,14 @@ func (w *worker) ensureConsumers(ctx context.Context) error {
 }
 
 func (w *worker) ensureConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) error {
-	c, err := w.tasks.Consumer(ctx, cfg.Durable)
-	if err != nil && fateOf(err) != unknown {
-		c, err = w.tasks.CreateConsumer(ctx, cfg)
-	}
+	var c jetstream.Consumer
+	err := insist(ctx, func(ctx context.Context) (err error) {
+		c, err = w.tasks.Consumer(ctx, cfg.Durable)
+		if err != nil && fateOf(err) != unknown {
+			c, err = w.tasks.CreateConsumer(ctx, cfg)
+		}
+		return err
+	})
 	if err != nil {
 		return failure("the consumer %s: %v", cfg.Durable, err)
 	}

@@ -1,0 +1,194 @@
+package cluster
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/antflow/antflow"
+)
+
+// Names, for the tests in cluster_test.
+
+type (
+	Space   = space
+	TaskKey = key
+	Place   = place
+	Level   = level
+)
+
+func NewSpace(name string) Space                         { return space{name} }
+func NewKey(session, id string) TaskKey                  { return key{session, id} }
+func (k TaskKey) Parts() (session, id string)            { return k.session, k.id }
+func (p Place) Parts() (queue, level string)             { return p.queue, p.level }
+func (p Place) Key() TaskKey                             { return p.key }
+func (s Space) Task(q string, l Level, k TaskKey) string { return s.task(q, l, k) }
+func (s Space) Consumed(q string, l Level) string        { return s.consumed(q, l) }
+func (s Space) Consumer(q string, l Level) string        { return s.consumer(q, l) }
+func (s Space) Result(k TaskKey) string                  { return s.result(k) }
+func (s Space) Attempt(k TaskKey) string                 { return s.attempt(k) }
+func (s Space) Streams() []string                        { return []string{s.tasks(), s.results(), "OBJ_" + s.bucket()} }
+
+var (
+	LevelOf    = levelOf
+	ParseKey   = parseKey
+	ParsePlace = parsePlace
+	IDOf       = idOf
+	Token      = token
+	Failure    = failure
+)
+
+const (
+	Levels    = levels
+	MostToken = mostToken
+)
+
+// Messages.
+
+const (
+	Schema        = schema
+	HeaderTask    = headerTask
+	HeaderResult  = headerResult
+	HeaderKey     = headerKey
+	HeaderCodec   = headerCodec
+	HeaderOptions = headerOptions
+	HeaderObject  = headerObject
+	HeaderExpect  = headerExpect
+	MostInline    = mostInline
+	EndOK         = endOK
+)
+
+// WireOptions are what a call says to the worker.
+type WireOptions = options
+
+func (o WireOptions) Text() string { return o.text() }
+
+func NewTaskMessage(subject, task string, s *antflow.TaskSettings, c Codec) *nats.Msg {
+	return newTask(subject, task, s, c)
+}
+
+// A ParsedTask is what a message says of a task.
+type ParsedTask struct {
+	Name, Codec, Object string
+	Options             WireOptions
+	Payload             []byte
+}
+
+func ParseTask(p Place, h nats.Header, payload []byte) (ParsedTask, error) {
+	t, err := parseTask(p, h, payload)
+	return ParsedTask{t.name, t.codec, t.object, t.options, t.payload}, err
+}
+
+// An Outcome is what the header of a result tells.
+type Outcome struct {
+	End         string
+	Attempts    int
+	Queued, Ran time.Duration
+	Worker      string
+}
+
+func NewResultMessage(subject string, o Outcome, codec string, payload []byte) *nats.Msg {
+	return newResult(subject, outcome{o.End, o.Attempts, o.Queued, o.Ran, o.Worker}, codec, payload)
+}
+
+func ParseOutcome(text string) (Outcome, error) {
+	o, err := parseOutcome(text)
+	return Outcome{o.end, o.attempts, o.queued, o.ran, o.worker}, err
+}
+
+// Errors.
+
+const (
+	MostErrors     = mostErrors
+	MostErrorText  = mostErrorText
+	MostErrorDepth = mostErrorDepth
+)
+
+type (
+	WireError = wireError
+	ErrorKind = errorKind
+)
+
+func registryOf(opts []Option) *registry {
+	s := clientSettings{settings: newSettings()}
+	for _, o := range opts {
+		o.applyClient(&s)
+	}
+	return &s.registry
+}
+
+// EncodeError is what a worker with these options sends of err.
+func EncodeError(err error, opts ...Option) []byte { return encode(registryOf(opts).encode(err)) }
+
+// DecodeError is what a client with these options makes of it.
+func DecodeError(data []byte, opts ...Option) (error, error) {
+	w := new(wireError)
+	if err := json.Unmarshal(data, w); err != nil {
+		return nil, err
+	}
+	return registryOf(opts).decode(w), nil
+}
+
+func (e *RemoteError) Inner() []error { return e.inner }
+
+// Options.
+
+// A Worked is what a worker makes of the options of a call.
+type Worked struct {
+	Attempt antflow.TaskSettings // of one attempt, on the executor
+	Task    antflow.TaskSettings // to decide on another one
+}
+
+// With has a worker look at the options of calls of h, one after the other.
+func With(h Handler, calls ...WireOptions) (worked []Worked, kept int) {
+	w := newHandler(h)
+	for _, o := range calls {
+		c := w.with(o)
+		worked = append(worked, Worked{antflow.SettingsOf(c.run), c.settings})
+	}
+	return worked, len(w.options)
+}
+
+const MostOptions = mostOptions
+
+// Said is what options say, in words; the error is what they are wrong in.
+type Said struct {
+	Namespace, Session, Queue, Worker       string
+	Codecs, Queues                          []string
+	Replicas, Pending, Concurrency, Crashes int
+	Backlog                                 int64
+	Retention, Drain, Lease                 time.Duration
+	NATS                                    int
+	Health                                  *Health
+	Executor                                *antflow.Executor
+}
+
+func (s *settings) say() (x Said, err error) {
+	x = Said{Namespace: s.space.name, Replicas: s.replicas, Backlog: s.backlog, Retention: s.retention, NATS: len(s.nats)}
+	for _, c := range s.codecs {
+		x.Codecs = append(x.Codecs, c.Name())
+	}
+	return x, s.err
+}
+
+func SaidToClient(opts ...ClientOption) (Said, error) {
+	s := clientSettings{settings: newSettings(), queue: defaultQueue}
+	for _, o := range opts {
+		o.applyClient(&s)
+	}
+	x, err := s.say()
+	x.Session, x.Queue, x.Pending = s.session, s.queue, s.pending
+	return x, err
+}
+
+func SaidToWorker(opts ...ServeOption) (Said, error) {
+	s := serveSettings{settings: newSettings(), queues: []string{defaultQueue}, drain: defaultDrain, crashes: defaultCrashes}
+	for _, o := range opts {
+		o.applyServe(&s)
+	}
+	x, err := s.say()
+	x.Worker, x.Queues, x.Concurrency, x.Crashes = s.name, s.queues, s.concurrency, s.crashes
+	x.Drain, x.Lease, x.Health, x.Executor = s.drain, s.lease, s.health, s.executor
+	return x, err
+}

@@ -1,0 +1,266 @@
+package cluster
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/antflow/antflow"
+)
+
+// What becomes of a delivery: a result, another attempt, or neither, since the
+// worker gives it back. Each ends with release, once.
+
+// succeed records the result.
+func (d *delivery) succeed() {
+	m := newResult(d.w.space.result(d.task.key), d.outcome(endOK), d.task.codec, d.payload)
+	if len(d.payload) <= d.w.mostInline() {
+		d.record(m)
+		return
+	}
+	d.w.request(func(ctx context.Context) error {
+		data, err := d.w.outsource(ctx, m.Header, d.task.key.String()+".result", d.payload)
+		if err == nil {
+			m.Data = data
+			d.record(m)
+		}
+		return err
+	})
+}
+
+func (d *delivery) outcome(end string) outcome {
+	o := outcome{end: end, attempts: d.attempts, ran: d.ran, worker: d.w.set.name}
+	if d.began.IsZero() {
+		o.attempts--
+	} else {
+		o.queued = max(d.began.Sub(d.since), 0)
+	}
+	return o
+}
+
+// refuse records that the task fails before it starts.
+func (d *delivery) refuse(err error) {
+	d.w.mu.Lock()
+	d.ended = true
+	d.w.mu.Unlock()
+	d.w.feed.freed()
+	d.recordError(err)
+}
+
+// fail records the error, or has the broker try again later.
+func (d *delivery) fail(err error) {
+	crashed := !d.returned
+	failed := d.last.Failed + 1
+	var delay time.Duration
+	var again bool
+	if !d.began.IsZero() { // an error of a semaphore is final
+		if p := guard(func() { delay, again = d.calls.settings.Again(failed, err, crashed) }); p != nil {
+			err = &antflow.PanicError{Value: p, Stack: stack()}
+		}
+	}
+	err = antflow.Unmarked(err)
+	if again {
+		d.retry(err, failed, delay)
+		return
+	}
+	if failed > 1 {
+		err = &antflow.RetryError{Attempts: d.attempts, Err: err}
+	}
+	d.recordError(err)
+}
+
+func (d *delivery) recordError(err error) {
+	data := encode(d.w.registry.encode(err))
+	d.record(newResult(d.w.space.result(d.task.key), d.outcome(endError), "", data))
+}
+
+// retry notes that the attempt failed, and gives the task back for later. The
+// note is first: without it the broker's copy knows of no failure.
+func (d *delivery) retry(err error, failed int, delay time.Duration) {
+	m := mark{
+		Kind: markFailed, N: d.last.N + 1, Attempts: d.attempts, Failed: failed, Crashed: d.last.Crashed,
+		Err: d.w.registry.encode(err), Delay: max(delay, 0), Ran: d.ran, Worker: d.w.set.name,
+	}
+	d.w.request(func(ctx context.Context) error {
+		ok, noted := d.w.note(ctx, d.task.key, m)
+		switch {
+		case noted != nil && fateOf(noted) == refused:
+			d.recordError(failure("the broker refuses the note of a failed attempt: %v: after %v", noted, err))
+		case noted != nil:
+			return noted
+		case ok:
+			d.release(nakLater(max(delay, 0)))
+		default:
+			d.release("") // another worker has it by now, and goes by what that noted
+		}
+		return nil
+	})
+}
+
+// stop asks for the end of the task, since the worker ends.
+func (d *delivery) stop() {
+	d.w.mu.Lock()
+	d.stopped = true
+	f := d.future
+	d.w.mu.Unlock()
+	if f != nil {
+		f.Cancel()
+	}
+}
+
+// revoke is told that the task has a result, which isn't that of this worker.
+func (w *worker) revoke(k key) {
+	w.mu.Lock()
+	d := w.held[k]
+	var f *antflow.Future[struct{}]
+	if d != nil && d.result == nil {
+		d.revoked = true
+		f = d.future
+	}
+	w.mu.Unlock()
+	if f != nil {
+		f.Cancel()
+	}
+}
+
+// giveBack has the broker give the task to another worker, at once.
+func (d *delivery) giveBack() {
+	d.w.feed.freed()
+	d.giveBackLater()
+}
+
+// giveBackLater notes that nothing has crashed, so that who gets the task next
+// does not count it as that, and gives it back.
+func (d *delivery) giveBackLater() {
+	m := mark{Kind: markReturned, N: d.last.N + 1, Attempts: d.attempts, Failed: d.last.Failed, Crashed: d.last.Crashed, Worker: d.w.set.name}
+	if d.began.IsZero() {
+		m.Attempts--
+	}
+	d.w.request(func(ctx context.Context) error {
+		ok, err := d.w.note(ctx, d.task.key, m)
+		switch {
+		case err != nil && fateOf(err) != refused:
+			return err
+		case err != nil || ok:
+			d.release(nakLater(0))
+		default:
+			d.release("")
+		}
+		return nil
+	})
+}
+
+// record publishes the result. When the broker has it, or another one, the task
+// is acknowledged.
+func (d *delivery) record(m *nats.Msg) {
+	d.w.mu.Lock()
+	d.result = m
+	d.w.mu.Unlock()
+	d.publish(m)
+}
+
+func (d *delivery) publish(m *nats.Msg) {
+	if _, err := d.w.js.PublishMsgAsync(m); err != nil {
+		d.w.answered(m, err)
+	}
+}
+
+// answered is told what became of a published result. See publishing for what it
+// must not do.
+func (w *worker) answered(m *nats.Msg, err error) {
+	k, _ := parseKey(m.Subject)
+	w.mu.Lock()
+	d := w.held[k]
+	if d == nil || d.result != m {
+		w.mu.Unlock()
+		return
+	}
+	switch fateOf(err) {
+	case stored, existing:
+		w.mu.Unlock()
+		d.acknowledge()
+		return
+	case refused:
+		again := d.refused
+		d.refused = true
+		w.mu.Unlock()
+		w.log.Error("antflow: the broker refuses a result", "task", k.String(), "err", err)
+		if again {
+			d.release("") // not even that: another worker may try, once the lease is over
+		} else {
+			go d.recordError(failure("the broker refuses the result: %v", err))
+		}
+		return
+	}
+	w.again = append(w.again, d)
+	if w.retry == nil {
+		w.retry = time.AfterFunc(republishPause, w.republish)
+	}
+	w.mu.Unlock()
+}
+
+const republishPause = 50 * time.Millisecond
+
+// republish publishes results again that the broker may not have.
+func (w *worker) republish() {
+	w.mu.Lock()
+	again := w.again
+	w.again, w.retry = nil, nil
+	w.mu.Unlock()
+	if w.ctx.Err() != nil {
+		return
+	}
+	for _, d := range again {
+		d.publish(d.result)
+	}
+}
+
+// acknowledge takes the task out of the queue: it has a result. Nobody waits for
+// an answer. If this is lost, the broker gives the task to another worker, who
+// looks for the result first and acknowledges it again.
+func (d *delivery) acknowledge() {
+	d.w.finished.Add(1)
+	d.release(ack)
+	if d.task.object != "" {
+		d.w.io.Go(d.w.ctx, func(ctx context.Context) error { d.w.discard(ctx, d.task.object); return nil })
+	}
+}
+
+const (
+	ack         = "+ACK"
+	ackTerm     = "+TERM"
+	ackProgress = "+WPI"
+)
+
+func nakLater(d time.Duration) string {
+	if d <= 0 {
+		return "-NAK"
+	}
+	return `-NAK {"delay": ` + strconv.FormatInt(int64(d), 10) + `}`
+}
+
+// release lets the delivery go, with a last word to the broker.
+func (d *delivery) release(word string) {
+	w := d.w
+	w.mu.Lock()
+	if w.held[d.task.key] == d {
+		delete(w.held, d.task.key)
+	}
+	reply := d.reply
+	if w.draining && len(w.held) == 0 && w.empty != nil {
+		close(w.empty)
+		w.empty = nil
+	}
+	w.mu.Unlock()
+	if word != "" {
+		w.respond(reply, word)
+	}
+}
+
+func (w *worker) respond(reply, word string) {
+	if err := w.nc.Publish(reply, []byte(word)); err != nil {
+		w.log.Debug("antflow: not sent", "word", word, "err", err)
+	}
+}

@@ -1,0 +1,283 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/antflow/antflow"
+)
+
+// The way of a task to the broker. Up to mostUnacked are on it at a time, each
+// with a place in the window: published and not yet acknowledged, or held to be
+// published again.
+
+// begin publishes the task of an entry, or joins the one that is there. It
+// blocks while there is no room in the window.
+func (c *Client) begin(ctx context.Context, e *entry, keyed bool, limit time.Duration) error {
+	select {
+	case c.window <- struct{}{}:
+	default:
+		if err := antflow.Blocking(ctx, func() error { return c.awaitRoom(ctx) }); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	if c.ctx.Err() != nil {
+		c.mu.Unlock()
+		<-c.window
+		return context.Cause(c.ctx)
+	}
+	if other := c.pending[e.id]; other != nil {
+		other.calls = append(other.calls, e.calls...)
+		e.joined = other
+		asked := e.asked
+		c.mu.Unlock()
+		<-c.window
+		if asked {
+			other.cancel()
+		}
+		return nil
+	}
+	c.pending[e.id] = e
+	c.unacked++
+	if limit > 0 {
+		e.timer = time.AfterFunc(limit, e.expire)
+	}
+	c.mu.Unlock()
+	if keyed {
+		c.request(func(ctx context.Context) error { return c.find(ctx, e) })
+	} else {
+		c.publish(e)
+	}
+	return nil
+}
+
+// awaitRoom takes a place in the window.
+func (c *Client) awaitRoom(ctx context.Context) error {
+	select {
+	case c.window <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	}
+}
+
+// persistent has a request to the broker made until it is answered.
+var persistent = antflow.JoinOptions(
+	antflow.Retries(1<<30),
+	antflow.RetryBackoff(antflow.ExponentialBackoff(20*time.Millisecond, 2*time.Second).Jitter(0.2)),
+)
+
+// request has fn, which waits for the broker, called on a goroutine of its own
+// until it returns nil or the client is closed.
+func (c *Client) request(fn func(context.Context) error) {
+	c.io.Go(c.ctx, fn, persistent)
+}
+
+// find looks for the result of a task that may have been published before, by
+// another process or unknown to this one, and publishes it if there is none. What
+// is stored from here on is told by the feed of results, which began before. While
+// the task is on the broker, to publish it again does nothing.
+func (c *Client) find(ctx context.Context, e *entry) error {
+	m, err := last(ctx, c.broker.results, c.space.result(e.key()))
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		c.publish(e)
+		return nil
+	}
+	c.acknowledged(e)
+	c.resolve(e.id, m.Header, m.Data)
+	return nil
+}
+
+// publish sends the task of an entry that has a place in the window. One whose
+// cancellation was asked for before is not sent.
+func (c *Client) publish(e *entry) {
+	c.mu.Lock()
+	m := e.msg
+	if m == nil || c.pending[e.id] != e {
+		c.mu.Unlock()
+		return
+	}
+	if (e.asked || e.late) && !e.unsure {
+		end := e.unsentLocked()
+		c.mu.Unlock()
+		c.settle(e.id, end)
+		return
+	}
+	e.state = entryUnacked
+	c.mu.Unlock()
+	if _, err := c.js.PublishMsgAsync(m); err != nil {
+		c.answered(m, err)
+	}
+}
+
+// unsentLocked is how a task ends that is not to be published any more.
+func (e *entry) unsentLocked() antflow.RemoteEnd {
+	if e.asked {
+		return antflow.RemoteEnd{Canceled: true}
+	}
+	return antflow.RemoteEnd{Err: antflow.ErrQueueTimeout}
+}
+
+// answered is told what became of a published task. See publishing for what it
+// must not do.
+func (c *Client) answered(m *nats.Msg, err error) {
+	k, _ := parseKey(m.Subject)
+	c.mu.Lock()
+	e := c.pending[k.id]
+	if e == nil || e.msg != m {
+		c.mu.Unlock()
+		return // its result was quicker
+	}
+	var end antflow.RemoteEnd
+	switch f := fateOf(err); {
+	case f == stored || f == existing:
+		c.ackedLocked(e)
+		c.pause = 0
+		asked, late := e.asked, e.late
+		c.mu.Unlock()
+		switch {
+		case asked:
+			c.withdraw(e)
+		case late:
+			c.giveUp(e)
+		}
+		return
+	case f == full && (e.asked || e.late) && !e.unsure:
+		end = e.unsentLocked()
+	case f == full && e.refuses:
+		end.Err = antflow.ErrQueueFull
+	case f == refused:
+		end.Err = failure("the broker refuses the task: %v", err)
+	default:
+		e.unsure = e.unsure || f == unknown
+		c.holdLocked(e, f)
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	go c.settle(e.id, end) // callbacks may submit
+}
+
+// ackedLocked notes that the broker has the task.
+func (c *Client) ackedLocked(e *entry) {
+	if e.msg == nil {
+		return
+	}
+	e.msg, e.state = nil, entryStored
+	<-c.window
+	if c.unacked--; c.unacked == 0 {
+		for _, flushed := range c.flushed {
+			close(flushed)
+		}
+		c.flushed = nil
+	}
+}
+
+func (c *Client) acknowledged(e *entry) {
+	c.mu.Lock()
+	c.ackedLocked(e)
+	c.mu.Unlock()
+}
+
+const (
+	firstPause = 5 * time.Millisecond
+	mostPause  = time.Second
+	probes     = 64 // tasks that are sent at a time while the backlog is full
+)
+
+// holdLocked keeps a task to publish it again: soon, if the broker may have been
+// away, and when there is room, if it is full.
+func (c *Client) holdLocked(e *entry, f fate) {
+	e.state = entryHeld
+	if f == full {
+		c.full = true
+	}
+	c.held = append(c.held, e)
+	if c.again == nil {
+		c.pause = min(max(2*c.pause, firstPause), mostPause)
+		c.again = time.AfterFunc(c.pause, c.republish)
+	}
+}
+
+// reconnected has what is held sent at once.
+func (c *Client) reconnected() {
+	c.mu.Lock()
+	c.pause = 0
+	if c.again != nil {
+		c.again.Reset(firstPause)
+	}
+	c.mu.Unlock()
+}
+
+// republish sends what is held. While the backlog is full it sends a few, to
+// find out whether it still is.
+func (c *Client) republish() {
+	c.mu.Lock()
+	c.again = nil
+	if c.ctx.Err() != nil {
+		c.mu.Unlock()
+		return
+	}
+	n := len(c.held)
+	if c.full {
+		n = min(n, probes)
+	}
+	var sure, unsure []*entry
+	for _, e := range c.held[:n] {
+		if e.unsure {
+			unsure = append(unsure, e)
+		} else {
+			sure = append(sure, e)
+		}
+	}
+	c.held = c.held[n:]
+	if len(c.held) == 0 {
+		c.held, c.full = nil, false
+	} else {
+		c.again = time.AfterFunc(c.pause, c.republish)
+	}
+	c.mu.Unlock()
+	for _, e := range unsure {
+		c.request(func(ctx context.Context) error { return c.find(ctx, e) })
+	}
+	for _, e := range sure {
+		c.publish(e)
+	}
+}
+
+// take takes an entry out, for whoever is to settle its calls.
+func (c *Client) take(id string) *entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.pending[id]
+	if e == nil {
+		return nil
+	}
+	delete(c.pending, id)
+	c.ackedLocked(e)
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+	if c.full && c.again != nil && c.pause > firstPause { // there should be room
+		c.pause = firstPause
+		c.again.Reset(firstPause)
+	}
+	return e
+}
+
+// settle settles the calls of an entry.
+func (c *Client) settle(id string, end antflow.RemoteEnd) {
+	if e := c.take(id); e != nil {
+		for _, call := range e.calls {
+			call.Settle(end)
+		}
+	}
+}
