@@ -128,9 +128,6 @@ type remoteCall[In, Out any] struct{ c *call[In, Out] }
 // Future implements [Remote].
 func (r remoteCall[In, Out]) Future() Waitable { return &r.c.Future }
 
-// Observed implements [Remote].
-func (r remoteCall[In, Out]) Observed() bool { return r.c.spec.e.watched.Load() }
-
 // Started implements [Remote].
 func (r remoteCall[In, Out]) Started(attempt int) { r.c.more.remote.started(attempt) }
 

@@ -18,10 +18,6 @@ type Remote interface {
 	// Future is the future of the call, for [Runner] to return.
 	Future() Waitable
 
-	// Observed reports whether somebody observes the executor, so that it is worth
-	// the while to tell of starts.
-	Observed() bool
-
 	// Started tells that an attempt, 1 for the first, has begun. The one before,
 	// if it is not known to be over, is over then.
 	Started(attempt int)

@@ -135,6 +135,16 @@ func TestRemoteEndsAsItIsTold(t *testing.T) {
 		if err := f.Err(); !errors.Is(err, antflow.ErrCanceled) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || call.asked.Load() != 1 {
 			t.Error(f, err)
 		}
+		for range 20 { // the context has ended, which is the reason, whoever is first to say so
+			ctx, cancel := context.WithCancelCause(t.Context())
+			f, call = h.submit(ctx, 1)
+			cancel(errTest)
+			f.Cancel()
+			call.Settle(antflow.RemoteEnd{Canceled: true})
+			if synctest.Wait(); !errors.Is(f.Err(), errTest) || call.asked.Load() != 1 {
+				t.Fatal(f.Err(), call.asked.Load())
+			}
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		_, call = h.submit(ctx, 1)
 		call.Settle(value(1))

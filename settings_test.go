@@ -339,7 +339,7 @@ func TestWithTaskInfo(t *testing.T) {
 		outside := antflow.WithTaskInfo(t.Context(), info)
 		is(outside, info)
 		is(antflow.WithoutTask(outside), antflow.TaskInfo{})
-		mustPanic(t, "WithTaskInfo(nil)", func() { antflow.WithTaskInfo(nil, info) })
+		mustPanic(t, "WithTaskInfo(nil)", func() { var none context.Context; antflow.WithTaskInfo(none, info) })
 		e.Close()
 	})
 }

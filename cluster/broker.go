@@ -61,11 +61,13 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks, 
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			b.log.Warn("antflow: the broker reports an error", "err", err)
 		}),
+		nats.IgnoreAuthErrorAbort(), // credentials are changed while programs run
 	}
 	if d, ok := ctx.Deadline(); ok {
 		dial = append(dial, nats.Timeout(max(time.Until(d), time.Millisecond)))
 	}
-	nc, err := nats.Connect(urls, append(dial, s.nats...)...)
+	dial = append(append(dial, s.nats...), b.tell(call))
+	nc, err := nats.Connect(urls, dial...)
 	if err != nil {
 		return nil, failure("no connection to %s: %v", redacted(urls), err)
 	}
@@ -81,15 +83,45 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks, 
 	return b, nil
 }
 
+// tell has the callbacks called besides those that the options before it have.
+func (b *broker) tell(call callbacks) nats.Option {
+	return func(o *nats.Options) error {
+		reconnected, closed := o.ReconnectedCB, o.ClosedCB
+		o.ReconnectedCB = func(nc *nats.Conn) {
+			if reconnected != nil {
+				reconnected(nc)
+			}
+			call.reconnected()
+		}
+		o.ClosedCB = func(nc *nats.Conn) {
+			if closed != nil {
+				closed(nc)
+			}
+			if !b.closing.Load() {
+				call.closed(orElse(nc.LastError(), nats.ErrConnectionClosed))
+			}
+		}
+		return nil
+	}
+}
+
 // insist makes a request until it is answered or ctx ends. One that waits for an
-// answer which is lost, as while there is no leader, is made again.
+// answer which is lost, as while there is no leader, is made again. That nobody
+// listens is believed after a while.
 func insist(ctx context.Context, fn func(context.Context) error) error {
+	deaf := time.Now().Add(3 * insistTime)
 	for {
 		try, cancel := context.WithTimeout(ctx, insistTime)
 		err := fn(try)
 		cancel()
-		if err == nil || fateOf(err) != unknown || ctx.Err() != nil {
+		var api *jetstream.APIError
+		switch {
+		case err == nil, ctx.Err() != nil:
 			return err
+		case errors.As(err, &api) && api.Code != 503:
+			return err
+		case errors.Is(err, nats.ErrNoResponders) && time.Now().After(deaf):
+			return failure("there is no JetStream: %v", err)
 		}
 		select {
 		case <-time.After(insistTime / 10):
@@ -99,7 +131,7 @@ func insist(ctx context.Context, fn func(context.Context) error) error {
 	}
 }
 
-const insistTime = 2 * time.Second
+const insistTime = time.Second
 
 // setup makes the streams, or looks whether they are what this process takes
 // them for. It never changes one: two versions of a program would take turns.
@@ -151,13 +183,15 @@ func (b *broker) ensureStream(ctx context.Context, cfg *jetstream.StreamConfig) 
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			s, err = b.js.CreateStream(ctx, *cfg)
 			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // somebody was quicker, with another configuration
-				s, err = b.js.Stream(ctx, cfg.Name)
+				if s, err = b.js.Stream(ctx, cfg.Name); errors.Is(err, jetstream.ErrStreamNotFound) {
+					err = errAgain // and that is not through yet
+				}
 			}
 		}
 		return err
 	})
 	if err != nil {
-		return nil, failure("the stream %s: %v", cfg.Name, err)
+		return nil, failure("the stream %s with %d replicas: %v", cfg.Name, cfg.Replicas, err)
 	}
 	return s, b.verify(cfg, &s.CachedInfo().Config)
 }

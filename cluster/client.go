@@ -20,7 +20,9 @@ import (
 //
 // The futures are those of package antflow, with these differences: a task
 // settles as canceled when the cancellation is recorded, and not before Cancel
-// returns, and then its function may still run for a moment; [antflow.Queue] and
+// returns, and then its function may still run for a moment; that a task runs is
+// known some 20 milliseconds later, if it still does, and [antflow.CancelQueued]
+// cancels those that are not known to have started; [antflow.Queue] and
 // [antflow.Key] mean something; [antflow.RetryIf], [antflow.RetryBackoff],
 // [antflow.WithSemaphore] and [antflow.WithRateLimit] work in the worker's
 // process if they are options of the task, and as options of the call they fail
@@ -159,9 +161,6 @@ func (c *Client) RunCall(ctx context.Context, call antflow.Call) antflow.Waitabl
 		return remote.Future()
 	}
 	err := e.compose(ctx, call, &s)
-	if err == nil && remote.Observed() {
-		e.msg.Header[headerTell] = []string{"1"}
-	}
 	if err == nil {
 		e.calls = []antflow.Remote{remote}
 		err = c.begin(ctx, e, s.Key != "", s.QueueTimeout)

@@ -44,6 +44,10 @@ func (c *Client) Shutdown(ctx context.Context, opts ...antflow.ShutdownOption) e
 	c.closing.Do(func() {
 		go func() {
 			c.books.Close()
+			// Cancellations are recorded, but workers may still have to be told.
+			ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+			defer cancel()
+			c.io.Shutdown(ctx)
 			c.end(antflow.ErrShutdown)
 		}()
 	})

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/antflow/antflow"
 )
@@ -75,8 +74,10 @@ type delivery struct {
 	attempts int  // that have begun, this one included
 	began    time.Time
 	ran      time.Duration
+	fetched  bool   // the task's payload was, which is an object
 	payload  []byte // the result
-	returned bool   // the function has
+	returned bool   // the function has, and the codec: no panic, no Goexit
+	err      error  // what it returned, which the future has without its marks
 
 	// Guarded by w.mu.
 	reply   string // where the broker wants to know
@@ -133,18 +134,18 @@ func (d *delivery) start() {
 		d.refuse(failure("%v: %q, on worker %s", ErrNoHandler, d.task.name, w.set.name))
 		return
 	}
-	if d.task.object != "" && d.task.payload == nil {
+	if d.task.object != "" && !d.fetched {
 		w.request(func(ctx context.Context) error {
 			data, err := w.fetch(ctx, d.task.object)
-			if err != nil && fateOf(err) == unknown && !errors.Is(err, jetstream.ErrObjectNotFound) {
+			switch {
+			case err == nil:
+				d.task.payload, d.fetched = data, true
+				d.start()
+			case missing(err):
+				d.refuse(failure("%v: the input of task %s: %v", ErrDecode, d.task.key, err))
+			default:
 				return err
 			}
-			if err != nil {
-				d.refuse(failure("%v: the input of task %s: %v", ErrDecode, d.task.key, err))
-				return nil
-			}
-			d.task.payload = data
-			d.start()
 			return nil
 		})
 		return
@@ -168,7 +169,7 @@ func (d *delivery) run(ctx context.Context) error {
 	w := d.w
 	w.mu.Lock()
 	d.running = true
-	if d.task.tell && !w.telling {
+	if !w.telling {
 		w.telling = true
 		time.AfterFunc(tellAfter, w.tell)
 	}
@@ -189,15 +190,14 @@ func (d *delivery) run(ctx context.Context) error {
 		}
 		return nil
 	})
-	d.returned = true
 	d.ran = time.Since(d.began)
-	if err != nil {
-		return err
+	if err == nil {
+		if d.payload, err = codec.Marshal(out); err != nil {
+			err = antflow.Permanent(failure("the result of task %q does not encode as %s: %v", d.task.name, codec.Name(), err))
+		}
 	}
-	if d.payload, err = codec.Marshal(out); err != nil {
-		return antflow.Permanent(failure("the result of task %q does not encode as %s: %v", d.task.name, codec.Name(), err))
-	}
-	return nil
+	d.returned, d.err = true, err
+	return err
 }
 
 // done is called when the executor has done with the task.

@@ -195,14 +195,14 @@ func TestPrefixTwice(t *testing.T) {
 
 // The name is the last of what the header of a result has, and a header loses
 // the blanks at its end.
-func TestWorkerNameIsAWord(t *testing.T) {
-	for _, name := range []string{"", " ", "\n", "a b", "\x7f", strings.Repeat("x", 65)} {
+func TestWorkerName(t *testing.T) {
+	for _, name := range []string{"", " ", "a ", " a", "\n", "a\tb", "\x7f", strings.Repeat("x", 65)} {
 		_, err := cluster.SaidToWorker(cluster.WorkerName(name))
 		if err == nil || !strings.HasPrefix(err.Error(), "antflow: cluster: the name of the worker ") {
 			t.Errorf("worker %q: %v", name, err)
 		}
 	}
-	if _, err := cluster.SaidToWorker(cluster.WorkerName("wörker-1.example.com:7")); err != nil {
+	if _, err := cluster.SaidToWorker(cluster.WorkerName("wörker 1.example.com:7")); err != nil {
 		t.Error(err)
 	}
 }

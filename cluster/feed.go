@@ -27,10 +27,10 @@ import (
 // made again.
 type feed struct {
 	w       *worker
-	lease   time.Duration // of the consumers
-	sources []*source     // of the first level of all queues, then of the second, then the third
+	sources []*source // of the first level of all queues, then of the second, then the third
 
 	mu      sync.Mutex // a leaf; nothing is published under it
+	opened  bool
 	stopped bool
 	taken   int       // tasks that are to run, or run, here
 	inside  int       // of them, those that the executor has
@@ -95,6 +95,7 @@ func (f *feed) open(w *worker) error {
 		}
 	}
 	f.mu.Lock()
+	f.opened = true
 	f.timer = time.AfterFunc(feedTick, f.tick)
 	f.mu.Unlock()
 	f.fill()
@@ -295,7 +296,7 @@ func (f *feed) repair() {
 		return
 	}
 	f.w.request(func(ctx context.Context) error {
-		if err := f.w.ensureConsumers(ctx); err != nil {
+		if _, err := f.w.ensureConsumers(ctx); err != nil {
 			return err
 		}
 		f.fill()
@@ -327,6 +328,10 @@ func (f *feed) tick() {
 // reconnected forgets all requests: the broker has.
 func (f *feed) reconnected() {
 	f.mu.Lock()
+	if !f.opened {
+		f.mu.Unlock()
+		return // it has asked for nothing yet
+	}
 	for _, s := range f.sources {
 		s.probe, s.asked, s.bell, s.empty = 0, 0, 0, false
 	}

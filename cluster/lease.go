@@ -9,7 +9,7 @@ import (
 
 // beat gives word of all that is held, three times in a lease.
 func (w *worker) beat() {
-	ticker := time.NewTicker(w.feed.lease / 3)
+	ticker := time.NewTicker(w.lease / 3)
 	defer ticker.Stop()
 	for {
 		select {
@@ -22,7 +22,7 @@ func (w *worker) beat() {
 		w.mu.Lock()
 		for k, d := range w.held {
 			replies = append(replies, d.reply)
-			if d.running && time.Since(d.came) > w.feed.lease/3 {
+			if d.running && time.Since(d.came) > w.lease/3 {
 				long = append(long, k)
 			}
 		}
@@ -89,21 +89,28 @@ func (w *worker) hurry() {
 	}
 }
 
-// tellAfter is how long a task runs before its client is told. Shorter ones are
-// told of by their results.
+// tellAfter is how long a task runs before its client is told, more or less.
+// Shorter ones are told of by their results.
 const tellAfter = 20 * time.Millisecond
 
-// tell tells clients that want to know which of their tasks have begun.
+// tell tells clients which of their tasks have begun.
 func (w *worker) tell() {
 	starts := make(map[string][]start) // by session
 	w.mu.Lock()
+	w.telling = false
 	for k, d := range w.held {
-		if d.running && d.task.tell && !d.told {
+		switch {
+		case !d.running || d.told:
+		case time.Since(d.began) >= tellAfter/2:
 			d.told = true
 			starts[k.session] = append(starts[k.session], start{k.id, d.attempts})
+		default:
+			w.telling = true
 		}
 	}
-	w.telling = false
+	if w.telling {
+		time.AfterFunc(tellAfter, w.tell)
+	}
 	w.mu.Unlock()
 	for session, list := range starts {
 		w.respond(w.space.started(session), string(encode(list)))

@@ -16,8 +16,8 @@ import (
 //
 // The last two are in one stream, so that one consumer tells a session all of
 // it. Next to the streams there are subjects that nothing keeps: workers tell a
-// session of starts if it wants to know, who cancels tells the workers, and who
-// asks them how they are gets an answer.
+// session of starts, who cancels tells the workers, and who asks them how they are
+// gets an answer.
 type space struct{ name string }
 
 // level is what becomes of a priority: one consumer for each, and so the next

@@ -166,9 +166,12 @@ func Replicas(n int) Option {
 	return option(func(s *settings) { s.replicas = n })
 }
 
-// Backlog is how many tasks may be unfinished in the namespace; while there are
-// so many, Submit blocks, or fails a task that is NonBlocking. It is a setting
-// of the stream, as [Replicas] is; the default is 1,048,576. n below 1 panics.
+// Backlog is how many tasks the broker keeps of the namespace that are
+// unfinished; while there are so many, a task that is NonBlocking fails, and others
+// wait at their clients. A client finds out by the broker's answer, which Submit
+// does not wait for; it has up to 4096 tasks that wait so, and then Submit blocks.
+// It is a setting of the stream, as [Replicas] is; the default is 1,048,576. n
+// below 1 panics.
 func Backlog(n int) Option {
 	must(n >= 1, "Backlog(%d): the number must be at least 1", n)
 	return option(func(s *settings) { s.backlog = int64(n) })
@@ -217,11 +220,11 @@ func MostPending(n int) ClientOption {
 
 // WorkerName is what the worker is called in results, logs and [Client.Status]; the
 // default is the host's name with the number of the process. It is up to 64
-// printable characters without blanks.
+// printable characters, blanks only between others.
 func WorkerName(name string) ServeOption {
 	return serveOption(func(s *serveSettings) {
-		if len(name) > mostToken || name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || !unicode.IsPrint(r) }) {
-			s.err = failure("the name of the worker %q must be 1 to %d printable characters without blanks", clip(name), mostToken)
+		if len(name) > mostToken || name == "" || name != strings.TrimSpace(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			s.err = failure("the name of the worker %q must be 1 to %d printable characters, blanks only between others", clip(name), mostToken)
 		}
 		s.name = name
 	})

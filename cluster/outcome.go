@@ -52,6 +52,9 @@ func (d *delivery) refuse(err error) {
 // fail records the error, or has the broker try again later.
 func (d *delivery) fail(err error) {
 	crashed := !d.returned
+	if d.err != nil {
+		err = d.err
+	}
 	failed := d.last.Failed + 1
 	var delay time.Duration
 	var again bool

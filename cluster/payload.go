@@ -49,6 +49,12 @@ func (b *broker) fetch(ctx context.Context, name string) ([]byte, error) {
 	return store.GetBytes(ctx, name)
 }
 
+// missing reports whether an object, which could not be fetched, isn't there.
+func missing(err error) bool {
+	return errors.Is(err, jetstream.ErrObjectNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) ||
+		errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrInvalidStoreName) || errors.Is(err, jetstream.ErrDigestMismatch)
+}
+
 // discard deletes an object that nobody needs any more; if that fails, it goes
 // when it is as old as results get.
 func (b *broker) discard(ctx context.Context, name string) {

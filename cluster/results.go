@@ -148,7 +148,7 @@ func (c *Client) resolve(id string, h nats.Header, data []byte) {
 	if object := h.Get(headerObject); object != "" {
 		c.request(func(ctx context.Context) error {
 			data, err := c.fetch(ctx, object)
-			if err == nil || fateOf(err) != unknown {
+			if err == nil || missing(err) {
 				settle(c.endOf(e, h, data, err))
 				return nil
 			}

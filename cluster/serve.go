@@ -47,6 +47,7 @@ type worker struct {
 	ctx      context.Context   // of all that it does; its end is the end of it
 	cancel   context.CancelCauseFunc
 	runs     context.Context // of the tasks
+	lease    time.Duration   // of the consumers
 	began    time.Time
 
 	finished atomic.Uint64 // tasks whose outcome the broker has
@@ -117,7 +118,7 @@ func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOpt
 	}
 	b, err := w.set.dial(ctx, url, "antflow worker "+w.set.name, callbacks{w.feed.reconnected, w.lost}, publishing(w.answered)...)
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	w.broker = b
 	w.ctx, w.cancel = context.WithCancelCause(context.Background())
@@ -126,7 +127,7 @@ func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOpt
 	defer w.set.health.detach(w)
 	if err := w.open(ctx); err != nil {
 		w.shut(err)
-		return err
+		return unlessEnded(ctx, err)
 	}
 	select {
 	case <-ctx.Done():
@@ -139,11 +140,21 @@ func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOpt
 	}
 }
 
+// unlessEnded is err, unless it comes from the end of ctx: then all is done.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
 // open begins to take tasks.
 func (w *worker) open(ctx context.Context) error {
-	if err := w.ensureConsumers(ctx); err != nil {
+	lease, err := w.ensureConsumers(ctx)
+	if err != nil {
 		return err
 	}
+	w.lease = lease
 	if err := w.attend(); err != nil {
 		return failure("the workers' subjects: %v", err)
 	}
@@ -155,8 +166,9 @@ func (w *worker) open(ctx context.Context) error {
 	return nil
 }
 
-// ensureConsumers makes the consumers of the queues, unless they are there.
-func (w *worker) ensureConsumers(ctx context.Context) error {
+// ensureConsumers makes the consumers of the queues, unless they are there, and
+// returns their lease.
+func (w *worker) ensureConsumers(ctx context.Context) (lease time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
 	for _, queue := range w.set.queues {
@@ -171,17 +183,17 @@ func (w *worker) ensureConsumers(ctx context.Context) error {
 				MaxAckPending: -1, // delayed naks count among these
 				MaxWaiting:    1 << 14,
 			}
-			if err := w.ensureConsumer(ctx, cfg); err != nil {
-				return err
+			if lease, err = w.ensureConsumer(ctx, cfg); err != nil {
+				return 0, err
 			}
 		}
 	}
-	return nil
+	return lease, nil
 }
 
-func (w *worker) ensureConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) error {
+func (w *worker) ensureConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (lease time.Duration, err error) {
 	var c jetstream.Consumer
-	err := insist(ctx, func(ctx context.Context) (err error) {
+	err = insist(ctx, func(ctx context.Context) (err error) {
 		c, err = w.tasks.Consumer(ctx, cfg.Durable)
 		if err != nil && fateOf(err) != unknown {
 			c, err = w.tasks.CreateConsumer(ctx, cfg)
@@ -189,17 +201,16 @@ func (w *worker) ensureConsumer(ctx context.Context, cfg jetstream.ConsumerConfi
 		return err
 	})
 	if err != nil {
-		return failure("the consumer %s: %v", cfg.Durable, err)
+		return 0, failure("the consumer %s: %v", cfg.Durable, err)
 	}
 	have := c.CachedInfo().Config
 	switch {
 	case have.AckPolicy != cfg.AckPolicy || have.FilterSubject != cfg.FilterSubject || have.MaxDeliver != cfg.MaxDeliver || len(have.BackOff) > 0:
-		return failure("the consumer %s exists, and is not one of this package's", cfg.Durable)
+		return 0, failure("the consumer %s exists, and is not one of this package's", cfg.Durable)
 	case w.set.lease != 0 && have.AckWait != w.set.lease:
-		return failure("the consumer %s exists with a lease of %v, and this process wants %v", cfg.Durable, have.AckWait, w.set.lease)
+		return 0, failure("the consumer %s exists with a lease of %v, and this process wants %v", cfg.Durable, have.AckWait, w.set.lease)
 	}
-	w.feed.lease = have.AckWait
-	return nil
+	return have.AckWait, nil
 }
 
 // attend listens to who cancels tasks, and who asks for workers.
@@ -251,14 +262,15 @@ func (w *worker) drainAll(cause error) error {
 	w.feed.stop()
 	w.mu.Lock()
 	w.draining = true
-	w.empty = make(chan struct{})
+	empty := make(chan struct{})
+	w.empty = empty
 	idle := len(w.held) == 0
 	waiting := slices.Collect(w.heldLocked(func(d *delivery) bool { return !d.running }))
 	w.mu.Unlock()
 	for _, d := range waiting {
 		d.stop()
 	}
-	drained := idle || await(w.empty, w.set.drain)
+	drained := idle || await(empty, w.set.drain)
 	if !drained {
 		w.mu.Lock()
 		running := slices.Collect(w.heldLocked(func(d *delivery) bool { return true }))
@@ -266,7 +278,7 @@ func (w *worker) drainAll(cause error) error {
 		for _, d := range running {
 			d.stop()
 		}
-		drained = await(w.empty, lastWords)
+		drained = await(empty, lastWords)
 	}
 	w.mu.Lock()
 	left := len(w.held)

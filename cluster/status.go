@@ -20,9 +20,13 @@ const statusWait = 250 * time.Millisecond
 // Status asks the broker and the workers how they are. It blocks for the answers,
 // for workers a quarter of a second after the first; ctx ends that early, with
 // what came by then, but for the broker's answers, without which the error is a
-// [*antflow.WaitError]. A nil ctx panics.
+// [*antflow.WaitError]. It is another one, at once, while there is no connection.
+// A nil ctx panics.
 func (c *Client) Status(ctx context.Context) (antflow.ClusterStatus, error) {
 	must(ctx != nil, "Client.Status(nil): the context must not be nil")
+	if c.nc.Status() != nats.CONNECTED {
+		return antflow.ClusterStatus{}, failure("no status: there is no connection to the broker")
+	}
 	workers := antflow.Submit(ctx, c.io, c.workers)
 	s := antflow.ClusterStatus{Time: time.Now()}
 	info, err := c.tasks.Info(ctx)

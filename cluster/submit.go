@@ -42,6 +42,7 @@ func (c *Client) begin(ctx context.Context, e *entry, keyed bool, limit time.Dur
 	}
 	c.pending[e.id] = e
 	c.unacked++
+	e.unsure = keyed // another client, or an earlier one, may have published it
 	if limit > 0 {
 		e.timer = time.AfterFunc(limit, e.expire)
 	}
@@ -120,10 +121,30 @@ func (c *Client) publish(e *entry) {
 
 // unsentLocked is how a task ends that is not to be published any more.
 func (e *entry) unsentLocked() antflow.RemoteEnd {
-	if e.asked {
+	switch {
+	case e.asked:
 		return antflow.RemoteEnd{Canceled: true}
+	case e.late:
+		return antflow.RemoteEnd{Err: antflow.ErrQueueTimeout}
 	}
-	return antflow.RemoteEnd{Err: antflow.ErrQueueTimeout}
+	return antflow.RemoteEnd{Err: antflow.ErrQueueFull}
+}
+
+// rejected ends a task that the broker has no room for, but that it may have had
+// before. It has not got it now, so it never had it unless there is a result.
+func (c *Client) rejected(e *entry, end antflow.RemoteEnd) {
+	c.request(func(ctx context.Context) error {
+		m, err := last(ctx, c.broker.results, c.space.result(e.key()))
+		switch {
+		case err != nil:
+			return err
+		case m != nil:
+			c.resolve(e.id, m.Header, m.Data)
+		default:
+			c.settle(e.id, end)
+		}
+		return nil
+	})
 }
 
 // answered is told what became of a published task. See publishing for what it
@@ -150,10 +171,12 @@ func (c *Client) answered(m *nats.Msg, err error) {
 			c.giveUp(e)
 		}
 		return
-	case f == full && (e.asked || e.late) && !e.unsure:
-		end = e.unsentLocked()
-	case f == full && e.refuses:
-		end.Err = antflow.ErrQueueFull
+	case f == full && (e.asked || e.late || e.refuses):
+		if end = e.unsentLocked(); e.unsure {
+			c.mu.Unlock()
+			c.rejected(e, end)
+			return
+		}
 	case f == refused:
 		end.Err = failure("the broker refuses the task: %v", err)
 	default:

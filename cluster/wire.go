@@ -27,7 +27,6 @@ const (
 	headerCodec   = "Antflow-Codec"   // where it isn't JSON
 	headerOptions = "Antflow-Options" // where there are some
 	headerObject  = "Antflow-Object"  // the payload is this object
-	headerTell    = "Antflow-Tell"    // somebody wants to know when it starts
 
 	// headerExpect has the broker refuse the message if there is one on its
 	// subject. The streams would, too, but while several servers agree on a
@@ -95,14 +94,13 @@ type task struct {
 	name    string
 	codec   string
 	object  string
-	tell    bool // of the start
 	options options
 	payload []byte
 }
 
 // parseTask reads a task. The error is a result for it.
 func parseTask(p place, h nats.Header, payload []byte) (t task, err error) {
-	t = task{place: p, codec: JSON.Name(), object: h.Get(headerObject), tell: h.Get(headerTell) != "", payload: payload}
+	t = task{place: p, codec: JSON.Name(), object: h.Get(headerObject), payload: payload}
 	v, name, _ := strings.Cut(h.Get(headerTask), " ")
 	if v != schema {
 		return t, failure("%v: a task of schema %q, and this worker knows %q", ErrSchema, clip(v), schema)
@@ -153,8 +151,12 @@ func (o outcome) text() string {
 	b = strconv.AppendInt(append(b, ' '), int64(o.attempts), 10)
 	b = strconv.AppendInt(append(b, ' '), int64(o.queued), 10)
 	b = strconv.AppendInt(append(b, ' '), int64(o.ran), 10)
-	return string(append(append(b, ' '), o.worker...))
+	return string(append(append(b, ' '), orElse(o.worker, noWorker)...))
 }
+
+// noWorker stands for the worker of a result that none has made. A header can't
+// end with a blank.
+const noWorker = "-"
 
 // parseOutcome reads an outcome. Of the figures, which nothing depends on, those
 // that can't be read are zero.
