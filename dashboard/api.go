@@ -42,7 +42,24 @@ func (h *handler) greeting() []byte {
 	return data[:len(data)-1]
 }
 
+// reports has what the sources say that have to ask somebody: all of them at the
+// same time, and no longer than until the request or their own time is over.
+func (h *handler) reports(r *http.Request) []report {
+	reports := make([]report, len(h.sources))
+	calls := make(map[int]*inquiry)
+	for i, src := range h.sources {
+		if c, ok := src.(*clusterSource); ok {
+			calls[i] = c.inquirer.join(true)
+		}
+	}
+	for i, call := range calls {
+		reports[i] = h.sources[i].(*clusterSource).inquirer.wait(r.Context(), call)
+	}
+	return reports
+}
+
 func (h *handler) serveSnapshot(w http.ResponseWriter, r *http.Request) {
+	reports := h.reports(r)
 	v := struct {
 		Title   string  `json:"title"`
 		Now     float64 `json:"now"`
@@ -50,7 +67,7 @@ func (h *handler) serveSnapshot(w http.ResponseWriter, r *http.Request) {
 		Sources []any   `json:"sources"`
 	}{h.title, unix(time.Now()), h.boot, make([]any, len(h.sources))}
 	for i, src := range h.sources {
-		v.Sources[i] = src.state()
+		v.Sources[i] = src.state(reports[i])
 	}
 	answer(w, v)
 }
@@ -66,7 +83,7 @@ type executorState struct {
 	Failures failureList `json:"failures"`
 }
 
-func (x *executorSource) state() any {
+func (x *executorSource) state(report) any {
 	s := x.e.Snapshot()
 	return executorState{x.label, countsOf(&s), quantilesOf(s.QueueTime), quantilesOf(s.RunTime),
 		namesOf(&s, len(s.Names)), workersOf(&s, mostFound), failuresOf(&s)}
@@ -79,7 +96,7 @@ type pipelineState struct {
 	Failures failureList `json:"failures"`
 }
 
-func (x *pipelineSource) state() any {
+func (x *pipelineSource) state(report) any {
 	s := x.m.Snapshot()
 	return pipelineState{x.label, pipelineTickOf(&s), x.failures()}
 }

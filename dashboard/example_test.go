@@ -84,6 +84,27 @@ func ExamplePipeline() {
 	// antflow_pipeline_results_total{pipeline="numbers"} 5
 }
 
+// The client of a cluster has an executor with the tasks that it has submitted; how
+// all of the cluster is, its Status tells.
+func ExampleCluster() {
+	status := func(context.Context) (antflow.ClusterStatus, error) { // or client.Status
+		return antflow.ClusterStatus{
+			Backlog: 1230,
+			Limit:   100_000,
+			Queues:  []antflow.QueueStatus{{Queue: "images", Waiting: 1200, Taken: 30}},
+			Workers: []antflow.WorkerStatus{{Name: "a-1", State: "serving", Queues: []string{"images"}, MaxWorkers: 32, Running: 30}},
+		}, nil
+	}
+	h := dashboard.Handler(dashboard.Executor(antflow.New(4)), dashboard.Cluster("prod", status))
+
+	show(h, "/metrics", "antflow_cluster_backlog")
+	show(h, "/metrics", "antflow_cluster_queue_waiting")
+	// Output:
+	// antflow_cluster_backlog{cluster="prod"} 1230
+	// antflow_cluster_backlog_limit{cluster="prod"} 100000
+	// antflow_cluster_queue_waiting{cluster="prod",queue="images",priority="normal"} 1200
+}
+
 func ExampleTitle() {
 	e := antflow.New(4)
 	h := dashboard.Handler(dashboard.Executor(e), dashboard.Title("Nightly import"))

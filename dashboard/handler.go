@@ -9,7 +9,7 @@ import (
 	"github.com/antflow/antflow/internal/errtext"
 )
 
-// Handler returns a handler that shows executors and pipelines as a web page:
+// Handler returns a handler that shows executors, pipelines and clusters as a web page:
 //
 //	http.Handle("/debug/antflow/", dashboard.Handler(dashboard.Executor(e)))
 //
@@ -26,7 +26,7 @@ func Handler(opts ...Option) http.Handler {
 		must(o != nil, "Handler: nil Option at index %d", i)
 		o.apply(&s)
 	}
-	must(len(s.sources) > 0, "Handler: there is nothing to show; give it an Executor or a Pipeline")
+	must(len(s.sources) > 0, "Handler: there is nothing to show; give it an Executor, a Pipeline or a Cluster")
 	s.nameApart()
 	h := &handler{settings: s, boot: randomID(), hub: newHub(s.sources)}
 	h.hub.greeting = h.greeting

@@ -26,6 +26,19 @@ const (
 	stageRetries
 	stageQueued
 	stageWorked
+	clusterUp
+	clusterBacklog
+	clusterLimit
+	clusterResults
+	clusterWaiting
+	clusterTaken
+	clusterRedelivered
+	clusterRequests
+	clusterWorkers
+	clusterSlots
+	clusterRunning
+	clusterHeld
+	clusterFinished
 	families
 )
 
@@ -50,19 +63,34 @@ var familyTexts = [families]struct{ name, kind, help string }{
 	stageRetries:      {"antflow_pipeline_stage_retries_total", "counter", "Further attempts at a stage."},
 	stageQueued:       {"antflow_pipeline_stage_queue_mean_seconds", "gauge", "Mean time at a stage before the first call."},
 	stageWorked:       {"antflow_pipeline_stage_work_mean_seconds", "gauge", "Mean time in calls of a stage's function."},
+
+	clusterUp:          {"antflow_cluster_up", "gauge", "Whether the cluster tells its state: 1, or 0 with none of the others."},
+	clusterBacklog:     {"antflow_cluster_backlog", "gauge", "Tasks that have not finished."},
+	clusterLimit:       {"antflow_cluster_backlog_limit", "gauge", "Limit of the backlog, where there is one."},
+	clusterResults:     {"antflow_cluster_results", "gauge", "Messages that are kept of finished tasks and of attempts."},
+	clusterWaiting:     {"antflow_cluster_queue_waiting", "gauge", "Tasks that no worker has."},
+	clusterTaken:       {"antflow_cluster_queue_taken", "gauge", "Tasks that workers have, or that wait for a retry."},
+	clusterRedelivered: {"antflow_cluster_queue_redelivered", "gauge", "Of these, tasks that were taken more than once."},
+	clusterRequests:    {"antflow_cluster_queue_requests", "gauge", "Requests of workers that wait for a task."},
+	clusterWorkers:     {"antflow_cluster_workers", "gauge", "Workers that have answered, by state."},
+	clusterSlots:       {"antflow_cluster_worker_slots", "gauge", "Slots for tasks of a worker."},
+	clusterRunning:     {"antflow_cluster_worker_running", "gauge", "Tasks of a worker that have a slot."},
+	clusterHeld:        {"antflow_cluster_worker_held", "gauge", "Tasks that a worker has from the broker, running or not."},
+	clusterFinished:    {"antflow_cluster_worker_finished_total", "counter", "Tasks whose outcome a worker has reported."},
 }
 
 // serveMetrics answers a scrape. The labels are bounded as the names are.
-func (h *handler) serveMetrics(w http.ResponseWriter, _ *http.Request) {
+func (h *handler) serveMetrics(w http.ResponseWriter, r *http.Request) {
+	reports := h.reports(r)
 	var x exposition
-	for _, src := range h.sources {
-		src.metrics(&x)
+	for i, src := range h.sources {
+		src.metrics(&x, reports[i])
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	w.Write(x.text())
 }
 
-func (src *executorSource) metrics(x *exposition) {
+func (src *executorSource) metrics(x *exposition, _ report) {
 	s := src.e.Snapshot()
 	of := labels{"executor", src.Name}
 	by := func(label, value string) labels { return labels{"executor", src.Name, label, value} }
@@ -91,7 +119,7 @@ func (src *executorSource) metrics(x *exposition) {
 	}
 }
 
-func (src *pipelineSource) metrics(x *exposition) {
+func (src *pipelineSource) metrics(x *exposition, _ report) {
 	s := src.m.Snapshot()
 	of := labels{"pipeline", src.Name}
 	x.add(pipelineInputs, float64(s.Inputs), of)
@@ -116,5 +144,44 @@ func (src *pipelineSource) metrics(x *exposition) {
 		x.add(stageRetries, float64(st.Retried), of)
 		x.add(stageQueued, st.Queued.Seconds(), of)
 		x.add(stageWorked, st.Worked.Seconds(), of)
+	}
+}
+
+// levelNames are the priorities of queues, as they are in queueFacts.
+var levelNames = map[int]string{1: "high", 0: "normal", -1: "low"}
+
+func (src *clusterSource) metrics(x *exposition, a report) {
+	of := labels{"cluster", src.Name}
+	f := a.facts
+	if f == nil {
+		x.add(clusterUp, 0, of)
+		return
+	}
+	x.add(clusterUp, 1, of)
+	x.add(clusterBacklog, float64(f.figures.Backlog), of)
+	if f.figures.Limit > 0 {
+		x.add(clusterLimit, float64(f.figures.Limit), of)
+	}
+	x.add(clusterResults, float64(f.figures.Results), of)
+	for i := range f.firstQueues {
+		q := &f.firstQueues[i]
+		of := labels{"cluster", src.Name, "queue", q.Queue, "priority", levelNames[q.Priority]}
+		x.add(clusterWaiting, float64(q.Waiting), of)
+		x.add(clusterTaken, float64(q.Taken), of)
+		x.add(clusterRedelivered, float64(q.Redelivered), of)
+		x.add(clusterRequests, float64(q.Requests), of)
+	}
+	by := func(state string) labels { return labels{"cluster", src.Name, "state", state} }
+	x.add(clusterWorkers, float64(f.figures.Serving), by("serving"))
+	x.add(clusterWorkers, float64(f.figures.Draining), by("draining"))
+	x.add(clusterWorkers, float64(f.figures.Disconnected), by("disconnected"))
+	x.add(clusterWorkers, float64(f.figures.Stopped), by("stopped"))
+	for i := range f.firstWorkers {
+		w := &f.firstWorkers[i]
+		of := labels{"cluster", src.Name, "worker", w.Name}
+		x.add(clusterSlots, float64(w.Max), of)
+		x.add(clusterRunning, float64(w.Running), of)
+		x.add(clusterHeld, float64(w.Held), of)
+		x.add(clusterFinished, float64(w.Finished), of)
 	}
 }

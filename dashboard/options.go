@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -50,6 +51,26 @@ func Pipeline(name string, m *pipeline.Monitor) Option {
 			name = fmt.Sprintf("pipeline %d", s.count("pipeline")+1)
 		}
 		s.add(&pipelineSource{label: label{"pipeline", name}, m: m})
+	})
+}
+
+// Cluster shows a cluster across its processes: its queues, its backlog and its
+// workers, as far as status tells, which is that of a client of package cluster.
+// What the client itself has submitted is shown by [Executor]:
+//
+//	dashboard.Handler(dashboard.Executor(client.Executor()), dashboard.Cluster("", client.Status))
+//
+// An empty name is "cluster 1", "cluster 2" and so on. status is called once a
+// second while somebody looks, and by requests for figures; one call at a time,
+// with a context of 2 seconds. One that takes longer, fails or panics is shown as
+// that, and holds up no other source. A nil status panics.
+func Cluster(name string, status func(context.Context) (antflow.ClusterStatus, error)) Option {
+	must(status != nil, "Cluster(%q, nil): the function must not be nil", name)
+	return option(func(s *settings) {
+		if name == "" {
+			name = fmt.Sprintf("cluster %d", s.count("cluster")+1)
+		}
+		s.add(&clusterSource{label: label{"cluster", name}, inquirer: inquirer{status: status}})
 	})
 }
 

@@ -15,13 +15,14 @@ import (
 func TestMisuse(t *testing.T) {
 	e := dashboard.Executor(antflow.New(1))
 	for want, fn := range map[string]func(){
-		"antflow: dashboard: Handler: there is nothing to show; give it an Executor or a Pipeline": func() { dashboard.Handler(dashboard.Title("x")) },
-		"antflow: dashboard: Handler: nil Option at index 1":                                       func() { dashboard.Handler(e, nil) },
-		"antflow: dashboard: Executor(nil): the executor must not be nil":                          func() { dashboard.Executor(nil) },
-		`antflow: dashboard: Pipeline("etl", nil): the monitor must not be nil`:                    func() { dashboard.Pipeline("etl", nil) },
-		"antflow: dashboard: AllowActions(nil): the function must not be nil":                      func() { dashboard.AllowActions(nil) },
-		"antflow: dashboard: FormatInput(nil): the function must not be nil":                       func() { dashboard.FormatInput(nil) },
-		"antflow: dashboard: Hosts: the name at index 1 is empty":                                  func() { dashboard.Hosts("a", "") },
+		"antflow: dashboard: Handler: there is nothing to show; give it an Executor, a Pipeline or a Cluster": func() { dashboard.Handler(dashboard.Title("x")) },
+		"antflow: dashboard: Handler: nil Option at index 1":                                                  func() { dashboard.Handler(e, nil) },
+		"antflow: dashboard: Executor(nil): the executor must not be nil":                                     func() { dashboard.Executor(nil) },
+		`antflow: dashboard: Cluster("prod", nil): the function must not be nil`:                              func() { dashboard.Cluster("prod", nil) },
+		`antflow: dashboard: Pipeline("etl", nil): the monitor must not be nil`:                               func() { dashboard.Pipeline("etl", nil) },
+		"antflow: dashboard: AllowActions(nil): the function must not be nil":                                 func() { dashboard.AllowActions(nil) },
+		"antflow: dashboard: FormatInput(nil): the function must not be nil":                                  func() { dashboard.FormatInput(nil) },
+		"antflow: dashboard: Hosts: the name at index 1 is empty":                                             func() { dashboard.Hosts("a", "") },
 	} {
 		mustPanic(t, want, fn)
 	}

@@ -19,9 +19,9 @@ type source interface {
 	rename(string)
 	begin(*settings)             // called once
 	probe() probe                // begins to look closely
-	state() any                  // for snapshot.json
+	state(report) any            // for snapshot.json; what a cluster says of itself
 	failures() failureList       // with all there is of each group
-	metrics(*exposition)         // adds its figures
+	metrics(*exposition, report) // adds its figures
 	tasks(query, probe) taskPage // probe is nil while nobody looks
 	task(id uint64, p probe) *taskView
 	act(action) error
@@ -48,6 +48,7 @@ type detail struct {
 	Workers  json.RawMessage `json:"workers,omitempty"`
 	Failures json.RawMessage `json:"failures,omitempty"`
 	Stages   json.RawMessage `json:"stages,omitempty"`
+	Queues   json.RawMessage `json:"queues,omitempty"`
 	Stream   json.RawMessage `json:"stream,omitempty"`
 
 	spans []span // of Stream; in the latest detail those of the ones before, too
@@ -168,6 +169,7 @@ func (last *detail) update(d *detail) (news bool) {
 		{&last.Workers, &d.Workers},
 		{&last.Failures, &d.Failures},
 		{&last.Stages, &d.Stages},
+		{&last.Queues, &d.Queues},
 	} {
 		if bytes.Equal(*x.was, *x.is) {
 			*x.is = nil

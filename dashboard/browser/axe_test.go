@@ -74,19 +74,25 @@ func TestAccessible(t *testing.T) {
 		t.Run(strings.ReplaceAll(step.name, " ", "-"), func(t *testing.T) {
 			tb.resize(desktop)
 			step.do()
-			for _, at := range []size{desktop, phone} {
-				tb.resize(at)
-				for _, scheme := range []string{"light", "dark"} {
-					tb.prefer("prefers-color-scheme", scheme)
-					rules := []string{"color-contrast"} // the only one that knows colours
-					if scheme == "light" {
-						rules = nil
-					}
-					for _, v := range violations(tb, rules...) {
-						t.Errorf("%s, %d px wide: %v", scheme, at.width, v)
-					}
-				}
-			}
+			accessible(t, tb)
 		})
+	}
+}
+
+// accessible checks what the tab shows, at both sizes and in both schemes.
+func accessible(t *testing.T, tb *tab) {
+	t.Helper()
+	for _, at := range []size{desktop, phone} {
+		tb.resize(at)
+		for _, scheme := range []string{"light", "dark"} {
+			tb.prefer("prefers-color-scheme", scheme)
+			rules := []string{"color-contrast"} // the only one that knows colours
+			if scheme == "light" {
+				rules = nil
+			}
+			for _, v := range violations(tb, rules...) {
+				t.Errorf("%s, %d px wide: %v", scheme, at.width, v)
+			}
+		}
 	}
 }

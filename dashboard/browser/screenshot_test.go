@@ -3,6 +3,7 @@ package browser_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/antflow/antflow"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -50,19 +52,64 @@ func TestScreenshots(t *testing.T) {
 	for _, place := range append(append([]string{"#/failures?key=" + failure}, executorViews...), pipelineViews...) {
 		tb.visit(place)
 		name := strings.TrimPrefix(strings.NewReplacer("?source=1", "-pipeline", "?key="+failure, "-details", "#/", "").Replace(place), "#/")
-		for _, at := range []size{desktop, phone} {
-			for _, scheme := range []string{"light", "dark"} {
-				tb.prefer("prefers-color-scheme", scheme)
-				tb.resize(at)
-				if strings.HasPrefix(place, "#/failures") && at == desktop {
-					tb.until(`look.rows("#group").length > 0`) // it comes beside the table
-				}
-				high := min(2000, get[int64](tb, `document.documentElement.scrollHeight`))
-				tb.resize(size{at.width, high})
-				path := filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, at.width, scheme))
-				if err := os.WriteFile(path, tb.picture(), 0o644); err != nil {
-					t.Fatal(err)
-				}
+		tb.shoot(dir, name, func(at size) {
+			if strings.HasPrefix(place, "#/failures") && at == desktop {
+				tb.until(`look.rows("#group").length > 0`) // it comes beside the table
+			}
+		})
+	}
+	t.Run("cluster", func(t *testing.T) { shootCluster(t, dir) })
+}
+
+// shootCluster has a cluster that moves, then one with problems, then none.
+func shootCluster(t *testing.T, dir string) {
+	c := newCluster()
+	tb := open(t, c.serve(t), "")
+	shoot := func(state string) {
+		for _, view := range clusterViews {
+			tb.visit(view)
+			tb.shoot(dir, strings.TrimPrefix(view, "#/")+"-cluster"+state, func(size) {})
+		}
+	}
+	for n := range 100 {
+		c.change(func(s *antflow.ClusterStatus) {
+			s.Workers[0].Finished += 2
+			s.Workers[1].Finished++
+			s.Queues[1].Waiting = 1000 + uint64(n*7%300)
+			s.Backlog = 206 + s.Queues[1].Waiting
+		})
+		time.Sleep(100 * time.Millisecond) // the work, which the browser sees by its clock
+	}
+	shoot("")
+	c.change(func(s *antflow.ClusterStatus) {
+		s.Backlog = 9650
+		s.Queues = append(s.Queues, antflow.QueueStatus{Queue: "reports", Waiting: 8400, Taken: 3, Redelivered: 3})
+		s.Workers = append(s.Workers,
+			antflow.WorkerStatus{Name: "a-12", State: "disconnected", Queues: []string{"reports"}, Tasks: []string{"report"}, MaxWorkers: 4, Running: 3, Held: 3, Up: time.Minute},
+			antflow.WorkerStatus{Name: "b-1", State: "draining", Queues: []string{"mail"}, Tasks: []string{"send"}, MaxWorkers: 2, Running: 1, Held: 1, Finished: 90, Up: time.Hour})
+	})
+	tb.visit("#/overview")
+	tb.untilText("#verdict-word", "Not served")
+	shoot("-problems")
+	c.fail(errors.New("antflow: no status: nats: no servers available for connection"))
+	tb.visit("#/overview")
+	tb.untilText("#verdict-word", "No answer")
+	shoot("-away")
+}
+
+// shoot writes pictures of the view, in both sizes and schemes.
+func (tb *tab) shoot(dir, name string, settle func(size)) {
+	tb.t.Helper()
+	for _, at := range []size{desktop, phone} {
+		for _, scheme := range []string{"light", "dark"} {
+			tb.prefer("prefers-color-scheme", scheme)
+			tb.resize(at)
+			settle(at)
+			high := min(2000, get[int64](tb, `document.documentElement.scrollHeight`))
+			tb.resize(size{at.width, high})
+			path := filepath.Join(dir, fmt.Sprintf("%s-%d-%s.png", name, at.width, scheme))
+			if err := os.WriteFile(path, tb.picture(), 0o644); err != nil {
+				tb.t.Fatal(err)
 			}
 		}
 	}

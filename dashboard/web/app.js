@@ -12,6 +12,7 @@ import { verdictOf } from "./verdict.js";
 import { Overview } from "./overview.js";
 import { Tasks } from "./tasks.js";
 import { Workers } from "./workers.js";
+import { Processes } from "./processes.js";
 import { Stages } from "./stages.js";
 import { Failures } from "./failures.js";
 import { Drawer } from "./drawer.js";
@@ -21,8 +22,10 @@ const stale = 3000; // ms without data that are worth a word
 const views = {
   executor: ["overview", "tasks", "workers", "failures"],
   pipeline: ["overview", "stages", "tasks", "failures"],
+  cluster: ["overview", "workers"],
 };
-const worthy = ["Idle", "Over", "Stuck?", "Not moving"]; // verdicts that are announced
+// The verdicts that are announced.
+const worthy = ["Idle", "Over", "Stuck?", "Not moving", "No answer", "Not served", "Full", "Nearly full", "Cut off"];
 const connections = {
   connecting: { icon: "retrying", words: "Connecting…" },
   live: { icon: "live", words: "Live" },
@@ -38,7 +41,7 @@ class App {
     this.views = {
       overview: new Overview(this),
       tasks: new Tasks(this),
-      workers: new Workers(this),
+      workers: new Workers(this, new Processes()),
       stages: new Stages(this),
       failures: new Failures(this),
     };
@@ -104,7 +107,7 @@ class App {
         h(
           "option",
           { value: i },
-          `${s.name.slice(0, 60) || "(no name)"}${s.kind === "pipeline" ? " · pipeline" : ""}`,
+          `${s.name.slice(0, 60) || "(no name)"}${s.kind === "executor" ? "" : ` · ${s.kind}`}`,
         ),
       ),
     );

@@ -14,6 +14,14 @@ function queueNote(f) {
   return parts.join(", ");
 }
 
+function limitNote(f) {
+  return f.limit > 0 ? `of ${count(f.limit)}, ${percent(f.backlog / f.limit)}` : "unfinished, no limit";
+}
+
+function servingNote(f) {
+  return f.disconnected > 0 ? `${count(f.disconnected)} disconnected` : `${count(f.serving)} serving`;
+}
+
 // The counters of each kind: {id, state, label, value, note}.
 const counters = {
   executor: [
@@ -80,6 +88,32 @@ const counters = {
       note: (f) => plural(sumOf(f, "retried"), "retry", "retries"),
     },
   ],
+  cluster: [
+    {
+      id: "waiting",
+      state: "queued",
+      label: "Waiting",
+      value: (f) => f.waiting,
+      note: (f) => `in ${plural(f.queues, "queue")}`,
+    },
+    {
+      id: "taken",
+      state: "running",
+      label: "Taken",
+      value: (f) => f.taken,
+      note: (f) => `${count(f.running)} running`,
+    },
+    {
+      id: "redelivered",
+      state: "retrying",
+      label: "Redelivered",
+      value: (f) => f.redelivered,
+      note: () => "taken again",
+    },
+    { id: "backlog", state: "moving", label: "Backlog", value: (f) => f.backlog, note: limitNote },
+    { id: "results", state: "done", label: "Results", value: (f) => f.results, note: () => "messages kept" },
+    { id: "workers", state: "serving", label: "Workers", value: (f) => f.workers, note: servingNote },
+  ],
 };
 
 export function showVerdict(source, now, connection) {
@@ -99,18 +133,19 @@ export function showVerdict(source, now, connection) {
 
 export function showCounters(source) {
   const f = source.figures;
+  const known = f && f.at !== null; // of a cluster there may be no more than an error
   keep(
     $("counters"),
     counters[source.kind],
     (c) => `${source.kind} ${c.id}`,
     makeCounter,
     ({ el, value, note }, c) => {
-      const n = f ? c.value(f) : null;
+      const n = known ? c.value(f) : null;
       text(value, count(n));
       set(value, "title", n >= 1e7 ? full(n) : null);
       set(el, "data-zero", n === 0 ? "" : null);
       set(el, "data-long", count(n).length > 6 ? "" : null); // a million needs a smaller type
-      text(note, f ? c.note(f) : "");
+      text(note, known ? c.note(f) : "");
     },
   );
 }
@@ -129,13 +164,14 @@ function makeCounter(c) {
 }
 
 // The progress of an executor is of what was submitted; that of a pipeline is
-// of what is inside, for nobody knows what is still to come.
+// of what is inside, for nobody knows what is still to come. A cluster has no end;
+// its bar is how much of the backlog is taken, and how much room is left.
 export function showProgress(source) {
   const f = source.figures;
   if (!f) return;
-  const { parts, total, finished, words } =
-    source.kind === "pipeline" ? ofPipeline(source, f) : ofExecutor(source, f);
+  const { parts, total, finished, words } = progress[source.kind](source, f);
   const bar = $("progress");
+  set(bar, "aria-label", source.kind === "cluster" ? "Backlog" : "Finished");
   keep(
     bar,
     parts,
@@ -179,3 +215,18 @@ function ofPipeline(source, f) {
   words.push(`${f.over ? "took" : "for"} ${duration(f.elapsed)}`);
   return { parts, total: f.results + f.items, finished: f.results, words: words.join(" · ") };
 }
+
+function ofCluster(source, f) {
+  if (f.at == null) return { parts: [], total: 0, finished: 0, words: "Nothing is known yet" };
+  const total = Math.max(f.limit, f.backlog);
+  const taken = Math.min(f.taken, f.backlog);
+  const parts = [
+    { id: "taken", class: "f-running", n: taken },
+    { id: "waiting", class: "f-queued", n: f.backlog - taken },
+  ];
+  const room = f.limit > 0 ? `${percent(f.backlog / f.limit)} of ${count(f.limit)}` : "no limit";
+  const words = `${plural(f.backlog, "unfinished task")} · ${room}`;
+  return { parts, total, finished: f.limit > 0 ? Math.min(f.backlog, total) : 0, words };
+}
+
+const progress = { executor: ofExecutor, pipeline: ofPipeline, cluster: ofCluster };

@@ -21,7 +21,8 @@ export class Drawer {
   }
 
   show(source, route) {
-    const id = /^\d+$/.test(route.params.task ?? "") ? route.params.task : null;
+    const known = source.kind !== "cluster" && /^\d+$/.test(route.params.task ?? "");
+    const id = known ? route.params.task : null;
     if (id === this.id && source === this.source) return;
     const opened = id != null && id !== this.id;
     this.source = source;

@@ -1,8 +1,10 @@
 // The first screen: does it move, where does the time go, why did some fail?
 
 import { $, h, hide, icon, keep, set, text, theirs } from "./dom.js";
-import { ago, count, duration, percent, plural, rate, short } from "./format.js";
+import { ago, count, duration, percent, plural } from "./format.js";
 import { Chart } from "./charts.js";
+import { charts, line } from "./specs.js";
+import { Cluster, backlogLines, depthLines } from "./cluster.js";
 import { showCounters, showProgress, showVerdict } from "./counters.js";
 import { namesTable } from "./names.js";
 import { showFlow } from "./stages.js";
@@ -12,68 +14,11 @@ import { href } from "./route.js";
 const mostReasons = 5;
 const mostShares = 6;
 
-const line = (key, label, color, dash) => ({ key, label, color, dash });
-const perSecond = (n) => `${rate(n)}/s`;
-const quantileLines = (k) => [
-  line(`${k}50`, "p50", "--q50"),
-  line(`${k}95`, "p95", "--q95", "dashed"),
-  line(`${k}99`, "p99", "--q99", "dotted"),
-];
-const throughput = { id: "throughput", title: "Throughput", kind: "lines", format: perSecond, axis: short };
-const timed = { kind: "lines", log: true, format: duration, axis: axisTime };
-const stacked = { kind: "stack", format: count, axis: short };
-
-// An axis has no room for three digits, and its labels are powers of ten.
-function axisTime(ms) {
-  if (ms >= 1e3) return `${short(Math.round(ms / 1e3))} s`;
-  return ms >= 0.9999 ? `${Math.round(ms)} ms` : `${Math.round(ms * 1e3)} µs`;
-}
-
-const charts = {
-  executor: [
-    {
-      ...throughput,
-      series: [
-        { ...line("rate", "finished", "--accent"), fill: "--accent-fill" },
-        { ...line("failing", "failed", "--c-failed", "dashed"), unlessZero: true },
-      ],
-    },
-    {
-      ...stacked,
-      id: "depth",
-      title: "Tasks by state",
-      series: [
-        line("running", "running", "--f-running"),
-        line("blocked", "blocked", "--f-blocked"),
-        line("waiting", "waiting", "--f-waiting"),
-        line("queued", "queued", "--f-queued"),
-      ],
-    },
-    { ...timed, id: "queueing", title: "Time in the queue", series: quantileLines("q") },
-    { ...timed, id: "running", title: "Running time", series: quantileLines("r") },
-  ],
-  pipeline: [
-    { ...throughput, series: [{ ...line("rate", "results", "--accent"), fill: "--accent-fill" }] },
-    {
-      ...stacked,
-      id: "inside",
-      title: "Items inside by state",
-      series: [
-        line("running", "running", "--f-running"),
-        line("delayed", "delayed", "--f-retrying"),
-        line("waiting", "waiting", "--f-waiting"),
-        line("held", "held", "--f-queued"),
-      ],
-    },
-    { ...stacked, id: "waiting", title: "Waiting by stage", series: [] },
-    { ...throughput, id: "stages", title: "Visits by stage", series: [] },
-  ],
-};
-
 export class Overview {
   constructor(app) {
     this.app = app;
     this.names = namesTable($("names"), app);
+    this.cluster = new Cluster();
     for (const input of $("chart-span").querySelectorAll("input"))
       input.addEventListener("change", () => app.refresh());
   }
@@ -82,9 +27,11 @@ export class Overview {
     this.version = null;
     if (this.kind === source.kind) return;
     this.kind = source.kind;
-    const pipeline = source.kind === "pipeline";
-    hide($("flow-cell"), !pipeline);
-    hide($("names-cell"), pipeline);
+    hide($("flow-cell"), source.kind !== "pipeline");
+    hide($("names-cell"), source.kind !== "executor");
+    hide($("queues-cell"), source.kind !== "cluster");
+    hide($("why-all"), true);
+    text($("h-where"), source.kind === "cluster" ? "Where tasks wait" : "Where the time goes");
     set($("view-overview"), "data-kind", source.kind);
     const figures = document.querySelectorAll("#view-overview figure");
     this.charts?.forEach((c) => c.end());
@@ -97,9 +44,19 @@ export class Overview {
     if (!source.figures) return;
     showProgress(source);
     this.showCharts(source);
-    text($("h-why"), source.failed > 0 ? `Why ${count(source.failed)} failed` : "Failures");
+    const cluster = source.kind === "cluster";
+    set($("view-overview"), "data-aged", cluster && source.aged ? "" : null);
+    if (cluster) {
+      text($("h-why"), "Problems");
+      this.cluster.showTroubles(source);
+    } else text($("h-why"), source.failed > 0 ? `Why ${count(source.failed)} failed` : "Failures");
     if (version === this.version) return; // the rest only changes with details, and some with time
     this.version = version;
+    if (cluster) {
+      this.showDepths(source);
+      this.cluster.render(source, now);
+      return;
+    }
     this.showReasons(source, now);
     if (source.kind === "pipeline") {
       showFlow($("overview-flow"), source, this.app);
@@ -125,6 +82,10 @@ export class Overview {
         }));
       this.charts[2].become(lines("wait"));
       this.charts[3].become(lines("rate"));
+    }
+    if (source.kind === "cluster") {
+      this.charts[1].become(depthLines(source));
+      this.charts[3].become(backlogLines(source));
     }
     for (const chart of this.charts) chart.update(source.series, from, to);
   }
@@ -206,6 +167,19 @@ export class Overview {
           ])
         : [];
     this.shareRows(source, parts, rows, (r) => `waits ${duration(r.queued)}, works ${duration(r.worked)}`);
+  }
+
+  showDepths(source) {
+    const { queues, waiting } = source.figures;
+    text($("where-note"), queues == null ? "" : plural(queues, "queue"));
+    const rows = source.depths(mostShares).map((d) => ({
+      key: d.queue == null ? "rest" : `q ${d.queue}`,
+      name: d.queue ?? "other queues",
+      part: waiting > 0 ? d.waiting / waiting : 0,
+      color: d.queue == null ? "--n-other" : colorProperty(source.colorOf(d.queue)),
+      waiting: d.waiting,
+    }));
+    this.shareRows(source, rows, rows, (r) => count(r.waiting));
   }
 
   showReasons(source, now) {

@@ -35,7 +35,7 @@ export class Model {
     this.boot = m.boot;
     const before = this.sources;
     this.sources = m.sources.map((s, i) => {
-      const source = s.kind === "pipeline" ? new PipelineSource(i, s) : new ExecutorSource(i, s);
+      const source = new kinds[s.kind](i, s);
       if (same && before[i].kind === s.kind) source.inherit(before[i]);
       return source;
     });
@@ -220,3 +220,75 @@ class PipelineSource extends Source {
     return this.figures?.stages.reduce((n, st) => n + st.failed, 0) ?? 0;
   }
 }
+
+class ClusterSource extends Source {
+  constructor(index, about) {
+    super(index, about);
+    this.queues = { total: 0, rows: [] };
+    this.workers = { total: 0, rows: [] };
+  }
+
+  // A tick tells again what is known, or that there is no answer: of that time
+  // nothing is known.
+  tick(t, f) {
+    if (f.at == null && !f.error) return;
+    const news = this.figures?.at !== f.at;
+    this.figures = f;
+    this.t = t;
+    if (f.error) this.series.push(t, {});
+    else if (news) this.push(t, f);
+  }
+
+  push(t, f) {
+    this.note(t, f.done);
+    const { backlog, waiting, taken, running, redelivered } = f;
+    const values = { finished: f.done, backlog, taken, running, redelivered, limit: f.limit > 0 ? f.limit : null };
+    let others = waiting;
+    for (const d of byWaiting(f.depths)) {
+      if (this.colorOf(d.queue) < 0) continue; // there is no end to names
+      values[`wait ${d.queue}`] = d.waiting;
+      others -= d.waiting;
+    }
+    values["wait"] = Math.max(0, others);
+    if (this.series.push(t, values)) this.series.put("rate", this.series.slope("finished", steady));
+  }
+
+  detail(t, d) {
+    super.detail(t, d);
+    if (d.queues) this.queues = { total: d.queues.total, rows: d.queues.rows ?? [] };
+    if (d.workers) this.workers = { total: d.workers.total, rows: d.workers.rows ?? [] };
+  }
+
+  // depths are the queues in which the most tasks wait, and all others as one
+  // that has no name.
+  depths(most) {
+    const f = this.figures;
+    if (f.at == null) return [];
+    const list = byWaiting(f.depths);
+    if (list.length <= most && f.queues === list.length) return list;
+    const first = list.slice(0, most - 1);
+    return [...first, { queue: null, waiting: first.reduce((n, d) => n - d.waiting, f.waiting) }];
+  }
+
+  sample() {}
+
+  // aged is whether the figures are those of an earlier time, or there are none.
+  get aged() {
+    return Boolean(this.figures?.error);
+  }
+
+  get rate() {
+    return this.aged ? null : super.rate;
+  }
+
+  get left() {
+    return this.figures?.backlog ?? 0;
+  }
+
+  get failed() {
+    return 0;
+  }
+}
+
+const byWaiting = (depths) => [...depths].sort((a, b) => b.waiting - a.waiting);
+const kinds = { executor: ExecutorSource, pipeline: PipelineSource, cluster: ClusterSource };

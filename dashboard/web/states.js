@@ -1,4 +1,4 @@
-// The states of tasks and items: each has a word, a shape (a symbol of
+// The states of tasks, items and workers: each has a word, a shape (a symbol of
 // index.html) and a colour (--c-… and --f-… of app.css). Colour is never alone.
 
 const states = {
@@ -21,6 +21,11 @@ const states = {
   batched: ["queued", "In a batch"],
   ready: ["done", "Ready"],
   gone: ["idle", "Gone"],
+  // Of workers of a cluster.
+  serving: ["running", "Serving"],
+  draining: ["waiting", "Draining"],
+  disconnected: ["failed", "Disconnected"],
+  stopped: ["idle", "Stopped"],
 };
 
 export const iconOf = (state) => states[state]?.[0] ?? "idle";

@@ -1,14 +1,16 @@
 // Does it move? One word for the state of a source, and the reason.
 
-import { about, ago, duration, plural } from "./format.js";
+import { about, ago, count, duration, plural } from "./format.js";
+import { troublesOf } from "./troubles.js";
 
 const recently = 2000;
+const lately = 4000; // a cluster is asked once a second, and takes its time
 
 // verdictOf is {word, icon, note}; the icon names a shape and a colour as the
 // states do.
 export function verdictOf(source, now) {
   if (!source?.figures) return { word: "No data yet", icon: "idle", note: "" };
-  return source.kind === "pipeline" ? ofPipeline(source, now) : ofExecutor(source, now);
+  return of[source.kind](source, now);
 }
 
 function ofExecutor(source, now) {
@@ -63,3 +65,25 @@ function ofPipeline(source, now) {
   if (f.stages.some((st) => st.running > 0)) return { word: "Working", icon: "running", note: since };
   return { word: "Not moving", icon: "stuck", note: since };
 }
+
+// Of a cluster problems come first, whatever moves meanwhile.
+function ofCluster(source, now) {
+  const f = source.figures;
+  const [worst, ...others] = troublesOf(source);
+  if (worst) {
+    const parts = [worst.text.slice(0, 200)];
+    if (f.error && f.at != null) parts.push(`the figures are ${about(now - f.at)} old`);
+    else if (others.length > 0) parts.push(`and ${plural(others.length, "further problem")}`);
+    return { word: worst.word, icon: worst.icon, note: parts.join(" · ") };
+  }
+  const still = source.moved == null ? null : now - source.moved;
+  const busy = `${count(f.running)} of ${plural(f.max, "slot")} busy`;
+  if (still != null && still < lately) return { word: "Moving", icon: "running", note: busy };
+  if (f.backlog === 0) return { word: "Idle", icon: "idle", note: "nothing is left to do" };
+  const since = still == null ? "nothing has finished since somebody looks" : `nothing finished for ${about(still)}`;
+  if (f.running > 0) return { word: "Working", icon: "running", note: `${busy} · ${since}` };
+  if (f.taken > 0) return { word: "Waiting", icon: "waiting", note: "for retries, or for slots of the workers" };
+  return { word: "Not moving", icon: "stuck", note: since };
+}
+
+const of = { executor: ofExecutor, pipeline: ofPipeline, cluster: ofCluster };

@@ -11,8 +11,10 @@ import { colorProperty } from "./theme.js";
 const mostIdle = 64; // workers of an executor whose idle ones are shown, too
 
 export class Workers {
-  constructor(app) {
+  // Those of a cluster are processes, of which another table is.
+  constructor(app, processes) {
     this.app = app;
+    this.processes = processes;
     this.table = new Table($("workers"), {
       id: "workers",
       label: "Workers",
@@ -99,11 +101,18 @@ export class Workers {
   show(source) {
     this.source = source;
     this.version = null;
+    hide($("workers"), source.kind === "cluster");
+    hide($("processes"), source.kind !== "cluster");
+    hide($("worker-actions"), true);
   }
 
   render(source, now, { version }) {
     if (version === this.version) return;
     this.version = version;
+    if (source.kind === "cluster") {
+      this.processes.render(source, now);
+      return;
+    }
     this.now = now;
     const { rows, total } = source.workers;
     const max = source.figures?.max ?? 0;
