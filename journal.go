@@ -285,7 +285,9 @@ func (j *journal) noteLocked(t *task, r *record, n *note) {
 	if !j.wants(n.kind) {
 		return
 	}
-	n.at = j.now()
+	if n.at == 0 {
+		n.at = j.now()
+	}
 	n.id, n.priority = t.id, t.priority()
 	n.named, n.attempt, n.worker = r.named, r.attempt, r.worker
 	for _, o := range j.observers {

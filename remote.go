@@ -11,9 +11,9 @@ import (
 // events, waits for it in a shutdown, and has no worker for it. Whoever runs it
 // tells what happens by these methods, which are safe for concurrent use and
 // don't block. News that come late or twice change nothing, nor do any after the
-// end. News that never come are done without: of an attempt that is only heard
-// of when it is over there is no event of its start. A [Tracer] is not called: it
-// belongs where the function runs.
+// end. News that never come are done without: the event of a start that is only
+// heard of with its end comes right before that, with the time when it was. A
+// [Tracer] is not called: it belongs where the function runs.
 type Remote interface {
 	// Future is the future of the call, for [Runner] to return.
 	Future() Waitable
@@ -214,11 +214,13 @@ func (r *remote) describe(err error) failure {
 // that it is over: it began so long ago as it ran, and gets a worker's number for
 // being counted and told of.
 func (j *journal) unheardLocked(t *task, r *record, ran time.Duration) {
-	if r.worker < 0 {
-		r.worker = j.workers.take(t)
-		r.began = j.now() - max(ran, 0)
-		r.figures.running++
+	if r.worker >= 0 {
+		return
 	}
+	r.worker = j.workers.take(t)
+	r.began = j.now() - max(ran, 0)
+	r.figures.running++
+	j.noteLocked(t, r, &note{kind: EventStarted, at: max(r.began, 1), took: max(r.began-r.since, 0)})
 }
 
 // settle has the task settled by the first who says what its end is.

@@ -236,12 +236,17 @@ func TestRemoteNewsNeverCome(t *testing.T) {
 			got = append(got, fmt.Sprint(ev.Task.ID, " ", ev.Kind, " ", ev.Task.Attempt, " ", ev.Worker, " ", ev.Ran, " ", ev.Delay))
 		}
 		want := []string{
-			"0 submitted 0 -1 0s 0s", "0 succeeded 1 0 5s 0s",
-			"1 submitted 0 -1 0s 0s", "1 retrying 1 0 3s 1s", "1 retrying 2 0 4s 0s", "1 failed 3 0 7s 0s",
+			"0 submitted 0 -1 0s 0s", "0 started 1 0 0s 0s", "0 succeeded 1 0 5s 0s",
+			"1 submitted 0 -1 0s 0s", "1 started 1 0 0s 0s", "1 retrying 1 0 3s 1s",
+			"1 started 2 0 0s 0s", "1 retrying 2 0 4s 0s", "1 started 3 0 0s 0s", "1 failed 3 0 7s 0s",
 			"2 submitted 0 -1 0s 0s", "2 failed 0 -1 0s 0s",
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("the events are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		// A start is told of with its own time.
+		if d := events[2].Time.Sub(events[1].Time); d != events[2].Ran {
+			t.Errorf("an attempt of %v began %v before its end", events[2].Ran, d)
 		}
 		s := e.Snapshot()
 		if s.QueueTime.Count() != 1 || s.QueueTime.Max() < 2*time.Second || s.QueueTime.Max() > 3*time.Second || s.RunTime.Count() != 4 || s.RunTime.Max() < 7*time.Second {
