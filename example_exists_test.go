@@ -38,6 +38,7 @@ var guides = []struct {
 	{"docs/coming-from-antflow.md", "pipeline", "antflow", true},
 	{"docs/pipelines.md", "pipeline", "guide", false},
 	{"docs/observability.md", "examples/observability", "observability", false},
+	{"docs/cluster.md", "cluster/embedded", "cluster", false},
 }
 
 // withoutExample are the methods that speak for themselves: those of the
