@@ -25,10 +25,11 @@ type Row struct {
 	Cases     []Case
 }
 
-// A Case is one contender in a row. It has either Open or Probe.
+// A Case is one contender in a row. It has either Open or Probe, or is absent.
 type Case struct {
 	Contender string
 	Goal      Goal
+	Absent    string // why it can't be measured here; not the first one of a row
 
 	// Open makes ready whatever outlives a run, such as a pool. Rows that
 	// count have the tasks call task.

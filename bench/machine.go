@@ -24,19 +24,26 @@ var peers = []string{
 // the command with its arguments. It returns the first error of w.
 func WriteHeader(w io.Writer, args []string) error {
 	var b strings.Builder
-	command := strings.Join(append([]string{"go run ./bench/cmd/compare"}, args...), " ")
-	fmt.Fprintf(&b, "```\n$ %s\n", command)
-	fmt.Fprintf(&b, "%s %s/%s, GOMAXPROCS %d, %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), cpuModel())
-	for _, v := range peerVersions() {
-		fmt.Fprintln(&b, v)
-	}
-	b.WriteString("```\n\n")
+	b.WriteString(Provenance("compare", args, peers))
 	fmt.Fprintf(&b, "%d workers, unless a row says otherwise. Figures are medians of the rounds, in which the contenders take turns.\n", Workers)
 	b.WriteString("A ratio is taken within each round: 4x took four times as long as the first contender of the row, or that much more\n")
 	b.WriteString("of whatever the unit is. ✓ and ✗ tell whether the median meets the goal. Under each table is how many cores goroutines\n")
 	b.WriteString("that compute got before each run; where that is less than GOMAXPROCS, something else ran, and the figures don't count.\n\n")
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// Provenance is the block that output of the command with that name begins with:
+// how it was called, the machine, the versions of those of the modules that the
+// running binary was linked with, and what else there is to say, in a line each.
+func Provenance(command string, args, modules []string, more ...string) string {
+	lines := []string{
+		"```",
+		strings.Join(append([]string{"$ go run ./bench/cmd/" + command}, args...), " "),
+		fmt.Sprintf("%s %s/%s, GOMAXPROCS %d, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), cpuModel()),
+	}
+	lines = append(append(lines, linked(modules)...), more...)
+	return strings.Join(lines, "\n") + "\n```\n\n"
 }
 
 func cpuModel() string {
@@ -54,15 +61,15 @@ func cpuModel() string {
 	return "unknown CPU"
 }
 
-// peerVersions lists the peers as the running binary was linked with them.
-func peerVersions() []string {
+// linked lists those of the modules that the running binary was linked with.
+func linked(modules []string) []string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return nil
 	}
 	var versions []string
 	for _, m := range info.Deps {
-		if slices.Contains(peers, m.Path) {
+		if slices.Contains(modules, m.Path) {
 			versions = append(versions, m.Path+" "+m.Version)
 		}
 	}

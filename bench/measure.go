@@ -77,6 +77,9 @@ func Measure(row Row, s Settings) (*Result, error) {
 	for round := range r.Rounds {
 		for i := range row.Cases {
 			c := row.Cases[(round+i)%len(row.Cases)]
+			if c.Absent != "" {
+				continue
+			}
 			if err := m.measure(c); err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", row.Name, c.Contender, err)
 			}

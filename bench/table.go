@@ -22,6 +22,11 @@ func WriteTable(w io.Writer, results []*Result) error {
 		}
 		fmt.Fprintf(&b, "\n%s of %s; %s (%s) cores were free.\n\n", count(r.Rounds, "round"), size(r),
 			formatValue(Median(r.Cores)), spread(r.Cores, formatValue))
+		for _, c := range r.Row.Cases {
+			if c.Absent != "" {
+				fmt.Fprintf(&b, "Not measured: %s, since %s.\n\n", c.Contender, c.Absent)
+			}
+		}
 		if met, judged := Tally([]*Result{r}); met < judged && r.Row.Floor != "" {
 			fmt.Fprintf(&b, "%s\n\n", r.Row.Floor)
 		}
@@ -108,6 +113,10 @@ func probedTable(b *strings.Builder, r *Result) {
 // mark, and their goals.
 func probedLine(b *strings.Builder, cases []Case, lines []*Line) {
 	for _, c := range cases {
+		if c.Absent != "" {
+			b.WriteString(" not measured |")
+			continue
+		}
 		if len(lines) == 0 || lines[0].Contender != c.Contender {
 			b.WriteString(" |")
 			continue

@@ -137,6 +137,29 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// A contender that can't be measured is in the table all the same.
+func TestAbsent(t *testing.T) {
+	probe := func(int) ([]bench.Value, error) { return []bench.Value{{Name: "x", X: 1}}, nil }
+	row := bench.Row{Name: "r", Ops: 1, Cases: []bench.Case{
+		{Contender: "here", Probe: probe},
+		{Contender: "away", Probe: func(int) ([]bench.Value, error) { return nil, errors.New("measured") }, Absent: "it is away"},
+		{Contender: "here too", Probe: probe},
+	}}
+	r, err := bench.Measure(row, bench.Settings{Rounds: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := bench.WriteTable(&b, []*bench.Result{r}); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"| x | 1 (1–1) | not measured | 1 (1–1), 1x |  |", "Not measured: away, since it is away."} {
+		if !strings.Contains(b.String(), line+"\n") {
+			t.Errorf("no line %q in\n%s", line, &b)
+		}
+	}
+}
+
 func TestChartIsWellFormed(t *testing.T) {
 	results := measured()
 	results[0].Lines[1].Contender = `<&">`
