@@ -74,7 +74,10 @@ func (c *call[In, Out]) submit(ctx context.Context, e *Executor, opts []TaskOpti
 
 // handTo has r run c.
 func (c *call[In, Out]) handTo(ctx context.Context, r Runner, own int, opts []TaskOption) *Future[Out] {
-	c.more = &callMore{opts: opts, settings: settingsOf(own, opts)}
+	c.more = &callMore{opts: opts, settings: c.of.settings}
+	if len(opts) > own {
+		c.more.settings = settingsOf(own, opts)
+	}
 	w := r.RunCall(ctx, c)
 	if w == nil || w.asTask() != &c.task {
 		must(false, "Task.Submit(%q): the runner %T returned a %T, which is not the future of the call", c.of.name, r, w)
@@ -110,14 +113,10 @@ func (c *call[In, Out]) Remote(ctx context.Context, e *Executor, cancel func()) 
 	must(cancel != nil, "Call.Remote: the function must not be nil")
 	c.begin("Call.Remote")
 	s := &c.more.settings
-	opts := []TaskOption{WithoutDefaults(), TaskName(s.Name), Priority(s.Priority)}
-	if s.NonBlocking {
-		opts = append(opts, NonBlocking())
-	}
 	m := &c.more.remote
 	m.t, m.cancel = &c.task, cancel
 	c.task.extra().remote = m
-	c.submit(ctx, e, opts)
+	c.submit(ctx, e, []TaskOption{&remoteOptions{s.Name, s.Priority, s.NonBlocking}})
 	m.watch()
 	return remoteCall[In, Out]{c}
 }

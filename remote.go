@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/antflow/antflow/internal/option"
 )
 
 // A Remote is the executor's side of a task that runs elsewhere; [Call.Remote]
@@ -73,6 +75,25 @@ type remote struct {
 	told  bool         // cancel was called, or is about to be
 	stop  func() bool  // of what waits for the end of the context
 }
+
+// remoteOptions are all the options that a task has which runs elsewhere, whatever
+// the executor's defaults are.
+type remoteOptions struct {
+	name        string
+	priority    int
+	nonBlocking bool
+}
+
+func (o *remoteOptions) applyTask(s *spec) {
+	withoutDefaults(s)
+	s.name, s.priority, s.nonBlocking = o.name, o.priority, o.nonBlocking
+}
+
+func (o *remoteOptions) applyGroup(b *batchSpec) { o.applyTask(&b.task) }
+func (o *remoteOptions) applyMap(b *batchSpec)   { o.applyTask(&b.task) }
+
+// StageOption implements [option.Stage].
+func (o *remoteOptions) StageOption(option.Seal) {}
 
 // decoder is the typed side of a [Remote].
 type decoder interface {

@@ -32,6 +32,8 @@ type Task[In, Out any] struct {
 	fn      func(context.Context, In) (Out, error)
 	opts    []TaskOption
 	mapOpts []MapOption
+
+	settings TaskSettings // what opts say
 }
 
 // NewTask returns the task that calls fn. The options are defaults for each
@@ -44,6 +46,7 @@ func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)
 	applyTaskOptions(new(spec), opts)
 	t := &Task[In, Out]{name: name, fn: fn, opts: append([]TaskOption{TaskName(name)}, opts...)}
 	t.opts = slices.Clip(t.opts)
+	t.settings = settingsOf(len(t.opts), t.opts)
 	for _, o := range t.opts {
 		t.mapOpts = append(t.mapOpts, o)
 	}

@@ -91,13 +91,13 @@ func (s TaskSettings) Again(attempts int, err error, crashed bool) (delay time.D
 // is for tasks that a library needs for itself, which an executor's default
 // timeout or semaphore isn't meant for. It undoes what options before it say,
 // too.
-func WithoutDefaults() TaskOption {
-	return taskOption(func(s *spec) {
-		// Without the functions of the defaults it is not like other specs.
-		own := s.own || s.sem != nil || s.limiter != nil || s.backoff != nil || s.retryIf != nil
-		*s = spec{e: s.e, retryDelay: defaultRetryDelay, own: own, told: s.told}
-		s.tellAnew()
-	})
+func WithoutDefaults() TaskOption { return taskOption(withoutDefaults) }
+
+func withoutDefaults(s *spec) {
+	// Without the functions of the defaults it is not like other specs.
+	own := s.own || s.sem != nil || s.limiter != nil || s.backoff != nil || s.retryIf != nil
+	*s = spec{e: s.e, retryDelay: defaultRetryDelay, own: own, told: s.told}
+	s.tellAnew()
 }
 
 // TaskOptions returns the executor's defaults as one option: what

@@ -20,6 +20,8 @@ type broker struct {
 	js jetstream.JetStream
 
 	tasks, results jetstream.Stream
+	pub            *publisher
+	up             atomic.Bool // all of this is there
 	closing        atomic.Bool // by us
 
 	storeMu sync.Mutex
@@ -28,6 +30,7 @@ type broker struct {
 
 // callbacks are what is told of the connection.
 type callbacks struct {
+	answered    func(*nats.Msg, error) // of each message that is published
 	reconnected func()
 	closed      func(error) // for good, and not by close
 }
@@ -37,7 +40,7 @@ type callbacks struct {
 const setupTimeout = 30 * time.Second
 
 // dial connects, and sees to it that the streams are there.
-func (s *settings) dial(ctx context.Context, urls, name string, call callbacks, opts ...jetstream.JetStreamOpt) (*broker, error) {
+func (s *settings) dial(ctx context.Context, urls, name string, call callbacks) (*broker, error) {
 	if s.err != nil {
 		return nil, s.err
 	}
@@ -72,9 +75,15 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks, 
 		return nil, failure("no connection to %s: %v", redacted(urls), err)
 	}
 	b.nc = nc
-	b.js, err = jetstream.New(nc, opts...)
+	b.js, err = jetstream.New(nc)
+	if err == nil {
+		b.pub, err = newPublisher(nc, call.answered)
+	}
 	if err == nil {
 		err = b.setup(ctx)
+	}
+	if err == nil {
+		b.up.Store(true)
 	}
 	if err != nil {
 		b.close()
@@ -86,7 +95,15 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks, 
 // tell has the callbacks called besides those that the options before it have.
 func (b *broker) tell(call callbacks) nats.Option {
 	return func(o *nats.Options) error {
-		reconnected, closed := o.ReconnectedCB, o.ClosedCB
+		disconnected, reconnected, closed := o.DisconnectedErrCB, o.ReconnectedCB, o.ClosedCB
+		o.DisconnectedErrCB = func(nc *nats.Conn, err error) {
+			if disconnected != nil {
+				disconnected(nc, err)
+			}
+			if b.up.Load() {
+				b.pub.disconnected()
+			}
+		}
 		o.ReconnectedCB = func(nc *nats.Conn) {
 			if reconnected != nil {
 				reconnected(nc)
@@ -224,6 +241,9 @@ func (b *broker) verify(want, have *jetstream.StreamConfig) error {
 func (b *broker) close() {
 	b.closing.Store(true)
 	b.nc.Close()
+	if b.pub != nil {
+		b.pub.stop()
+	}
 }
 
 // last returns the last message of a subject, nil if there is none. The leader

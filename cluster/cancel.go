@@ -35,24 +35,25 @@ func (c *Client) withdraw(e *entry) {
 	recorded := false
 	c.request(func(ctx context.Context) error {
 		if !recorded {
-			m := newResult(c.space.result(e.key()), outcome{end: endCanceled}, "", nil)
+			m := newResult(c.space.result(e.key), outcome{end: endCanceled}, "", nil)
 			_, err := c.js.PublishMsg(ctx, m)
 			switch fateOf(err) {
 			case stored:
 			case existing:
 				return nil
 			case refused:
-				c.log.Error("antflow: the broker refuses a cancellation", "task", e.key().String(), "err", err)
+				c.log.Error("antflow: the broker refuses a cancellation", "task", e.key, "err", err)
 				return nil
 			default:
 				return err
 			}
 			recorded = true
 		}
-		if err := c.nc.Publish(c.space.canceled(), []byte(e.key().String())); err != nil {
+		// In this order, so that no worker gets it after it was told.
+		if err := c.dequeue(ctx, e); err != nil {
 			return err
 		}
-		return c.dequeue(ctx, e)
+		return c.nc.Publish(c.space.canceled(), []byte(e.key))
 	})
 }
 
@@ -92,7 +93,7 @@ func (e *entry) expire() {
 // a task with a queue timeout.
 func (c *Client) giveUp(e *entry) {
 	c.request(func(ctx context.Context) error {
-		m, err := c.lastMark(ctx, e.key())
+		m, err := c.lastMark(ctx, e.key)
 		if err != nil {
 			return err
 		}
@@ -100,7 +101,7 @@ func (c *Client) giveUp(e *entry) {
 			if m.Attempts > 0 {
 				return nil
 			}
-			ok, err := c.note(ctx, e.key(), mark{Kind: markExpired, N: m.N + 1})
+			ok, err := c.note(ctx, e.key, mark{Kind: markExpired, N: m.N + 1})
 			if err == nil && !ok {
 				err = errAgain
 			}
@@ -108,7 +109,7 @@ func (c *Client) giveUp(e *entry) {
 				return err
 			}
 		}
-		r := newResult(c.space.result(e.key()), outcome{end: endError}, "", encode(c.registry.encode(antflow.ErrQueueTimeout)))
+		r := newResult(c.space.result(e.key), outcome{end: endError}, "", encode(c.registry.encode(antflow.ErrQueueTimeout)))
 		if _, err := c.js.PublishMsg(ctx, r); fateOf(err) == unknown {
 			return err
 		}

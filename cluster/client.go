@@ -87,7 +87,7 @@ func Connect(ctx context.Context, url string, opts ...ClientOption) (*Client, er
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.books = antflow.New(1, antflow.ExecutorName("cluster "+s.space.name), antflow.QueueLimit(s.pending))
-	b, err := s.dial(ctx, url, "antflow client", callbacks{reconnected: c.reconnected, closed: c.lost}, publishing(c.answered)...)
+	b, err := s.dial(ctx, url, "antflow client", callbacks{c.answered, c.reconnected, c.lost})
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +120,7 @@ func (c *Client) Executor() *antflow.Executor { return c.books }
 type entry struct {
 	c     *Client
 	id    string
+	key   string // with the session
 	queue string
 	level level
 
@@ -145,9 +146,7 @@ const (
 	entryStored                    // the broker has it, or had it
 )
 
-func (e *entry) key() key { return key{e.c.session, e.id} }
-
-func (e *entry) subject() string { return e.c.space.task(e.queue, e.level, e.key()) }
+func (e *entry) subject() string { return e.c.space.task(e.queue, e.level, e.key) }
 
 // RunCall implements [antflow.Runner]. It is called by the methods of
 // [antflow.Task].
@@ -182,6 +181,7 @@ func (e *entry) compose(ctx context.Context, call antflow.Call, s *antflow.TaskS
 	if e.id = e.c.unique + strconv.FormatUint(e.c.next.Add(1), 36); s.Key != "" {
 		e.id = idOf(call.Task(), s.Key)
 	}
+	e.key = e.c.session + "." + e.id
 	codec := e.c.codecs[0]
 	var data []byte
 	var err error
@@ -192,6 +192,6 @@ func (e *entry) compose(ctx context.Context, call antflow.Call, s *antflow.TaskS
 		return failure("the input of task %q does not encode as %s: %v", call.Task(), codec.Name(), err)
 	}
 	e.msg = newTask(e.subject(), call.Task(), s, codec)
-	e.msg.Data, err = e.c.outsource(ctx, e.msg.Header, e.key().String()+".input", data)
+	e.msg.Data, err = e.c.outsource(ctx, e.msg.Header, e.key+".input", data)
 	return err
 }

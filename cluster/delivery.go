@@ -112,10 +112,13 @@ func (w *worker) deliver(m *nats.Msg, meta *nats.MsgMetadata, stopped bool) {
 	}
 	w.held[p.key] = d
 	stopped = stopped || w.draining
+	revoked := w.revoked[p.key] || w.revokedBefore[p.key]
 	w.mu.Unlock()
 	var err error
 	d.task, err = parseTask(p, m.Header, m.Data)
 	switch {
+	case revoked:
+		w.request(d.examine) // which sees for itself
 	case stopped:
 		d.giveBack()
 	case err != nil:
@@ -217,8 +220,8 @@ func (d *delivery) done(f *antflow.Future[struct{}]) {
 		d.acknowledge()
 	case err == nil:
 		d.succeed()
-	case stopped && f.State() == antflow.StateCanceled:
-		d.giveBackLater()
+	case stopped && f.State() == antflow.StateCanceled && (!d.returned || errors.Is(d.err, context.Canceled)):
+		d.giveBackLater() // it did not start, or did not finish for that
 	case d.began.IsZero() && (errors.Is(err, antflow.ErrShutdown) || err == antflow.ErrQueueFull),
 		f.State() == antflow.StateCanceled && errors.Is(err, antflow.ErrShutdown):
 		d.giveBackLater() // the executor is somebody else's, who has shut it down, or has more for it to do

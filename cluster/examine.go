@@ -76,20 +76,20 @@ func (d *delivery) examine(ctx context.Context) error {
 }
 
 // lastMark returns the last mark of a task; its N is 0 when there is none.
-func (b *broker) lastMark(ctx context.Context, k key) (m mark, err error) {
+func (b *broker) lastMark(ctx context.Context, k string) (m mark, err error) {
 	msg, err := last(ctx, b.results, b.space.attempt(k)+".*")
 	if msg == nil || err != nil {
 		return mark{}, err
 	}
 	if err := json.Unmarshal(msg.Data, &m); err != nil || m.N < 1 {
-		b.log.Warn("antflow: a note of an attempt makes no sense", "task", k.String(), "err", err)
+		b.log.Warn("antflow: a note of an attempt makes no sense", "task", k, "err", err)
 		return mark{}, nil
 	}
 	return m, nil
 }
 
 // note writes a mark; false: that number is taken by somebody else.
-func (b *broker) note(ctx context.Context, k key, m mark) (ok bool, err error) {
+func (b *broker) note(ctx context.Context, k string, m mark) (ok bool, err error) {
 	subject := b.space.attempt(k) + "." + strconv.Itoa(m.N)
 	data := encode(m)
 	_, err = b.js.PublishMsg(ctx, &nats.Msg{

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,31 +14,36 @@ import (
 
 type (
 	Space   = space
-	TaskKey = key
+	TaskKey string
 	Place   = place
 	Level   = level
 )
 
 func NewSpace(name string) Space                         { return space{name} }
-func NewKey(session, id string) TaskKey                  { return key{session, id} }
-func (k TaskKey) Parts() (session, id string)            { return k.session, k.id }
+func NewKey(session, id string) TaskKey                  { return TaskKey(session + "." + id) }
+func (k TaskKey) Parts() (session, id string)            { session, id, _ = strings.Cut(string(k), "."); return }
 func (p Place) Parts() (queue, level string)             { return p.queue, p.level }
-func (p Place) Key() TaskKey                             { return p.key }
-func (s Space) Task(q string, l Level, k TaskKey) string { return s.task(q, l, k) }
+func (p Place) Key() TaskKey                             { return TaskKey(p.key) }
+func (s Space) Task(q string, l Level, k TaskKey) string { return s.task(q, l, string(k)) }
 func (s Space) Consumed(q string, l Level) string        { return s.consumed(q, l) }
 func (s Space) Consumer(q string, l Level) string        { return s.consumer(q, l) }
-func (s Space) Result(k TaskKey) string                  { return s.result(k) }
-func (s Space) Attempt(k TaskKey) string                 { return s.attempt(k) }
+func (s Space) Result(k TaskKey) string                  { return s.result(string(k)) }
+func (s Space) Attempt(k TaskKey) string                 { return s.attempt(string(k)) }
 func (s Space) Streams() []string                        { return []string{s.tasks(), s.results(), "OBJ_" + s.bucket()} }
 
 var (
 	LevelOf    = levelOf
-	ParseKey   = parseKey
 	ParsePlace = parsePlace
 	IDOf       = idOf
 	Token      = token
 	Failure    = failure
 )
+
+// ParseKey is the key at the end of s.
+func ParseKey(s string) (TaskKey, bool) {
+	k, ok := keyOf(s)
+	return TaskKey(k), ok
+}
 
 const (
 	Levels    = levels

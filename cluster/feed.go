@@ -29,7 +29,9 @@ type feed struct {
 	w       *worker
 	sources []*source // of the first level of all queues, then of the second, then the third
 
-	mu      sync.Mutex // a leaf; nothing is published under it
+	mu       sync.Mutex    // a leaf; nothing is published under it
+	answered chan struct{} // of capacity 1: a request was
+
 	opened  bool
 	stopped bool
 	taken   int       // tasks that are to run, or run, here
@@ -48,19 +50,21 @@ type source struct {
 	inbox   string // of answers, with the number of the request
 	sub     *nats.Subscription
 
-	serial  uint64    // of the last request
-	probe   uint64    // the number of the probe that is under way; 0: none
-	asked   int       // tasks that the probe may still bring
-	due     time.Time // when it is given up
-	bell    uint64    // the number of the bell; 0: none
-	rung    time.Time // when that is given up
-	empty   bool      // at the time of:
+	serial  uint64        // of the last request
+	probe   uint64        // the number of the probe that is under way; 0: none
+	asked   int           // tasks that the probe may still bring
+	due     time.Time     // when it is given up
+	bell    uint64        // the number of the bell; 0: none
+	rung    time.Time     // when that is given up
+	patient time.Duration // how long the next bell may wait: longer each time in vain
+	empty   bool          // at the time of:
 	emptyAt time.Time
 }
 
 const (
 	probeTime   = 2 * time.Second
-	bellTime    = 5 * time.Second
+	bellTime    = 100 * time.Millisecond // the first bell
+	mostBell    = 5 * time.Second
 	emptyTime   = 5 * time.Millisecond // that a source without a bell is taken for empty
 	brokenTime  = 250 * time.Millisecond
 	shortTask   = time.Millisecond     // tasks that take less are read ahead
@@ -68,13 +72,12 @@ const (
 	mostAhead   = 256
 	mostWaiting = 64 // tasks that may wait here for a semaphore or a limiter
 	feedTick    = time.Second
-	stopTime    = 2 * time.Second       // that the broker may take to say what is on its way
 	patience    = 50 * time.Millisecond // that a task waits here for a slot
 )
 
 // open begins to ask.
 func (f *feed) open(w *worker) error {
-	f.w = w
+	f.w, f.answered = w, make(chan struct{}, 1)
 	for l := range levels {
 		for _, queue := range w.set.queues {
 			s := &source{
@@ -102,31 +105,38 @@ func (f *feed) open(w *worker) error {
 	return nil
 }
 
-// stop asks for nothing any more. When it returns, no task is on its way: the
-// broker gives none to an inbox that nobody listens to, and what it gave before
-// has been given back. That takes a round trip, or no longer than stopTime.
-func (f *feed) stop() {
+// halt asks for nothing any more. What comes nevertheless is given back.
+func (f *feed) halt() {
 	f.mu.Lock()
-	stopped := f.stopped
 	f.stopped = true
 	if f.timer != nil {
 		f.timer.Stop()
 	}
 	f.mu.Unlock()
-	if stopped {
-		return
-	}
-	var quiet sync.WaitGroup
-	for _, s := range f.sources {
-		quiet.Add(1)
-		s.sub.SetClosedHandler(func(string) { quiet.Done() })
-		if s.sub.Drain() != nil {
-			quiet.Done() // there is no connection, and so nothing to come
+}
+
+// quiet returns when no task is on its way: all requests have been answered or
+// have run out. To listen no more before that would lose what the broker is just
+// sending, until the lease of that is over. It takes no longer than bells do.
+func (f *feed) quiet() {
+	for end := time.Now().Add(mostBell + time.Second); f.waits() && f.w.nc.Status() == nats.CONNECTED && time.Now().Before(end); {
+		select {
+		case <-f.answered:
+		case <-time.After(bellTime):
 		}
 	}
-	done := make(chan struct{})
-	go func() { quiet.Wait(); close(done) }()
-	await(done, stopTime)
+}
+
+// waits reports whether there are requests without an answer.
+func (f *feed) waits() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.sources {
+		if s.probe != 0 || s.bell != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // A pull is a request for tasks.
@@ -192,8 +202,9 @@ func (f *feed) pullsLocked(now time.Time) (pulls []*pull) {
 	for _, s := range f.sources {
 		if s.bell == 0 {
 			s.serial++
-			s.bell, s.rung = s.serial, now.Add(bellTime+feedTick)
-			pulls = append(pulls, &pull{Batch: 1, Expires: bellTime, s: s, number: s.serial})
+			s.patient = min(max(2*s.patient, bellTime), mostBell)
+			s.bell, s.rung = s.serial, now.Add(s.patient+feedTick)
+			pulls = append(pulls, &pull{Batch: 1, Expires: s.patient, s: s, number: s.serial})
 		}
 	}
 	return pulls
@@ -232,6 +243,8 @@ func (s *source) receive(m *nats.Msg) {
 	} else {
 		s.bell = 0
 	}
+	s.patient = 0
+	f.signal()
 	s.empty, s.emptyAt = meta.NumPending == 0, time.Now()
 	f.taken++
 	stopped := f.stopped
@@ -276,7 +289,16 @@ func (s *source) endLocked(number uint64) (known bool) {
 	default:
 		return false
 	}
+	s.f.signal()
 	return true
+}
+
+// signal wakes quiet.
+func (f *feed) signal() {
+	select {
+	case f.answered <- struct{}{}:
+	default:
+	}
 }
 
 // failed is told that a request could not be sent.

@@ -31,9 +31,9 @@ func InfoFrom(ctx context.Context) (Info, bool) {
 		return Info{}, false
 	}
 	return Info{
-		ID:      d.task.key.String(),
+		ID:      d.task.key,
 		Attempt: d.attempts,
-		Session: d.task.key.session,
+		Session: d.task.session(),
 		Queue:   d.task.queue,
 		Worker:  d.w.set.name,
 	}, true

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/antflow/antflow"
@@ -18,7 +19,7 @@ func (w *worker) beat() {
 		case <-ticker.C:
 		}
 		var replies []string
-		var long []key
+		var long []string
 		w.mu.Lock()
 		for k, d := range w.held {
 			replies = append(replies, d.reply)
@@ -38,7 +39,7 @@ func (w *worker) beat() {
 
 // recheck looks whether a task that has run for long has a result: it may have
 // been canceled, and the news of that got lost.
-func (w *worker) recheck(ctx context.Context, k key) error {
+func (w *worker) recheck(ctx context.Context, k string) error {
 	result, err := last(ctx, w.results, w.space.result(k))
 	if result != nil {
 		w.revoke(k)
@@ -103,7 +104,8 @@ func (w *worker) tell() {
 		case !d.running || d.told:
 		case time.Since(d.began) >= tellAfter/2:
 			d.told = true
-			starts[k.session] = append(starts[k.session], start{k.id, d.attempts})
+			session, id, _ := strings.Cut(k, ".")
+			starts[session] = append(starts[session], start{id, d.attempts})
 		default:
 			w.telling = true
 		}

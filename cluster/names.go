@@ -55,45 +55,52 @@ func (s space) consumed(queue string, l level) string {
 	return s.prefix() + "task." + queue + "." + l.String() + ".>"
 }
 
-func (s space) task(queue string, l level, k key) string {
-	return s.prefix() + "task." + queue + "." + l.String() + "." + k.String()
+// task, result and attempt take the text of a key.
+func (s space) task(queue string, l level, k string) string {
+	return s.prefix() + "task." + queue + "." + l.String() + "." + k
 }
 
-func (s space) result(k key) string           { return s.prefix() + "result." + k.String() }
-func (s space) attempt(k key) string          { return s.prefix() + "attempt." + k.String() }
+func (s space) result(k string) string        { return s.prefix() + "result." + k }
+func (s space) attempt(k string) string       { return s.prefix() + "attempt." + k }
 func (s space) started(session string) string { return s.prefix() + "started." + session }
 func (s space) canceled() string              { return s.prefix() + "cancel" }
 func (s space) workers() string               { return s.prefix() + "workers" }
 
-// A key is which task it is: the session and the ID within it, each one token.
-type key struct{ session, id string }
+// A place is where in the subjects a task is. Its key is which task that is: the
+// session and the ID within it, each one token, with a dot between them.
+type place struct{ queue, level, key string }
 
-func (k key) String() string { return k.session + "." + k.id }
+func (p place) session() string { return p.key[:strings.IndexByte(p.key, '.')] }
 
-// parseKey reads the key at the end of a subject, or of what else ends with it.
-func parseKey(s string) (key, bool) {
+// keyOf is the key at the end of a subject, or of what else ends with it.
+func keyOf(s string) (key string, ok bool) {
 	at := strings.LastIndexByte(s, '.')
-	if at <= 0 {
-		return key{}, false
+	if at <= 0 || at == len(s)-1 {
+		return "", false
 	}
-	id := s[at+1:]
-	s = s[:at]
-	return key{s[strings.LastIndexByte(s, '.')+1:], id}, id != ""
+	return s[strings.LastIndexByte(s[:at], '.')+1:], true
 }
 
-// A place is where in the subjects a task is.
-type place struct {
-	queue string
-	level string
-	key   key
+// parseKey is the two parts of a key, or of what ends with one.
+func parseKey(s string) (session, id string, ok bool) {
+	k, ok := keyOf(s)
+	if !ok {
+		return "", "", false
+	}
+	session, id, _ = strings.Cut(k, ".")
+	return session, id, true
 }
 
 func parsePlace(subject string) (p place, ok bool) {
-	parts := strings.Split(subject, ".")
-	if len(parts) != 7 || parts[2] != "task" {
-		return place{}, false
+	rest := subject
+	next := func() (token string) {
+		token, rest, _ = strings.Cut(rest, ".")
+		return token
 	}
-	return place{parts[3], parts[4], key{parts[5], parts[6]}}, true
+	root, _, kind := next(), next(), next()
+	p = place{queue: next(), level: next(), key: rest}
+	session, id, ok := strings.Cut(rest, ".")
+	return p, ok && root == "antflow" && kind == "task" && session != "" && id != "" && !strings.Contains(id, ".")
 }
 
 // idOf is the ID of the calls of a task with a key: the same for the same. A

@@ -33,7 +33,7 @@ func TestSubjectsAreReadAsTheyAreWritten(t *testing.T) {
 				t.Errorf("%s is not among %s>", subject, filter)
 			}
 		}
-		for _, s := range []string{k.String(), space.Result(k), space.Attempt(k)} {
+		for _, s := range []string{string(k), space.Result(k), space.Attempt(k)} {
 			if got, ok := cluster.ParseKey(s); !ok || got != k {
 				t.Errorf("%s: %v, %v", s, got, ok)
 			}
@@ -68,7 +68,7 @@ func TestParseKey(t *testing.T) {
 	err := quick.Check(func(s string) bool {
 		k, ok := cluster.ParseKey(s)
 		session, id := k.Parts()
-		return !ok || strings.HasSuffix(s, k.String()) && id != "" && !strings.Contains(session+id, ".")
+		return !ok || strings.HasSuffix(s, string(k)) && id != "" && !strings.Contains(session+id, ".")
 	}, nil)
 	if err != nil {
 		t.Error(err)

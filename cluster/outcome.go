@@ -21,7 +21,7 @@ func (d *delivery) succeed() {
 		return
 	}
 	d.w.request(func(ctx context.Context) error {
-		data, err := d.w.outsource(ctx, m.Header, d.task.key.String()+".result", d.payload)
+		data, err := d.w.outsource(ctx, m.Header, d.task.key+".result", d.payload)
 		if err == nil {
 			m.Data = data
 			d.record(m)
@@ -113,12 +113,16 @@ func (d *delivery) stop() {
 	}
 }
 
-// revoke is told that the task has a result, which isn't that of this worker.
-func (w *worker) revoke(k key) {
+// revoke is told that the task has a result, which isn't that of this worker. The
+// news may overtake the task.
+func (w *worker) revoke(k string) {
 	w.mu.Lock()
 	d := w.held[k]
 	var f *antflow.Future[struct{}]
-	if d != nil && d.result == nil {
+	switch {
+	case d == nil:
+		w.revokedLocked(k)
+	case d.result == nil:
 		d.revoked = true
 		f = d.future
 	}
@@ -128,15 +132,31 @@ func (w *worker) revoke(k key) {
 	}
 }
 
+// revokedLocked remembers a task that isn't here, for a while: of the last ones
+// that were canceled.
+func (w *worker) revokedLocked(k string) {
+	if len(w.revoked) >= mostRevoked {
+		w.revoked, w.revokedBefore = make(map[string]bool), w.revoked
+	}
+	w.revoked[k] = true
+}
+
+const mostRevoked = 1 << 10 // in each of two maps
+
 // giveBack has the broker give the task to another worker, at once.
 func (d *delivery) giveBack() {
 	d.w.feed.freed()
 	d.giveBackLater()
 }
 
-// giveBackLater notes that nothing has crashed, so that who gets the task next
-// does not count it as that, and gives it back.
+// giveBackLater gives the task back. First it notes that nothing has crashed, so
+// that who gets the task next does not count it as that; but for one that was
+// delivered before and not examined here: what is noted of that is still so.
 func (d *delivery) giveBackLater() {
+	if d.redelivered && d.last.N == 0 && d.began.IsZero() {
+		d.release(nakLater(0))
+		return
+	}
 	m := mark{Kind: markReturned, N: d.last.N + 1, Attempts: d.attempts, Failed: d.last.Failed, Crashed: d.last.Crashed, Worker: d.w.set.name}
 	if d.began.IsZero() {
 		m.Attempts--
@@ -149,7 +169,7 @@ func (d *delivery) giveBackLater() {
 		case err != nil || ok:
 			d.release(nakLater(0))
 		default:
-			d.release("")
+			d.release("") // another worker has it by now
 		}
 		return nil
 	})
@@ -165,15 +185,14 @@ func (d *delivery) record(m *nats.Msg) {
 }
 
 func (d *delivery) publish(m *nats.Msg) {
-	if _, err := d.w.js.PublishMsgAsync(m); err != nil {
+	if err := d.w.pub.publish(m); err != nil {
 		d.w.answered(m, err)
 	}
 }
 
-// answered is told what became of a published result. See publishing for what it
-// must not do.
+// answered is told what became of a published result.
 func (w *worker) answered(m *nats.Msg, err error) {
-	k, _ := parseKey(m.Subject)
+	k, _ := keyOf(m.Subject)
 	w.mu.Lock()
 	d := w.held[k]
 	if d == nil || d.result != m {
@@ -189,7 +208,7 @@ func (w *worker) answered(m *nats.Msg, err error) {
 		again := d.refused
 		d.refused = true
 		w.mu.Unlock()
-		w.log.Error("antflow: the broker refuses a result", "task", k.String(), "err", err)
+		w.log.Error("antflow: the broker refuses a result", "task", k, "err", err)
 		if again {
 			d.release("") // not even that: another worker may try, once the lease is over
 		} else {
@@ -244,23 +263,31 @@ func nakLater(d time.Duration) string {
 	return `-NAK {"delay": ` + strconv.FormatInt(int64(d), 10) + `}`
 }
 
-// release lets the delivery go, with a last word to the broker.
+// release lets the delivery go, with a last word to the broker. The word is what
+// the worker ends after; but when it is said, the delivery must not be held any
+// more, since the broker may give the task back to this worker at once.
 func (d *delivery) release(word string) {
 	w := d.w
 	w.mu.Lock()
 	if w.held[d.task.key] == d {
 		delete(w.held, d.task.key)
 	}
+	w.leaving++
 	reply := d.reply
-	if w.draining && len(w.held) == 0 && w.empty != nil {
-		close(w.empty)
-		w.empty = nil
-	}
 	w.mu.Unlock()
 	if word != "" {
 		w.respond(reply, word)
 	}
+	w.mu.Lock()
+	if w.leaving--; w.empty != nil && w.idleLocked() {
+		close(w.empty)
+		w.empty = nil
+	}
+	w.mu.Unlock()
 }
+
+// idleLocked reports whether nothing is held, and all last words are said.
+func (w *worker) idleLocked() bool { return len(w.held) == 0 && w.leaving == 0 }
 
 func (w *worker) respond(reply, word string) {
 	if err := w.nc.Publish(reply, []byte(word)); err != nil {

@@ -98,25 +98,25 @@ func (c *Client) told(m jetstream.Msg) {
 		c.attempted(rest, m.Data())
 		return
 	}
-	if k, ok := parseKey(subject); ok {
-		c.resolve(k.id, m.Headers(), m.Data())
+	if _, id, ok := parseKey(subject); ok {
+		c.resolve(id, m.Headers(), m.Data())
 	}
 }
 
 // attempted tells the calls of what became of an attempt.
 func (c *Client) attempted(subject string, data []byte) {
 	at := strings.LastIndexByte(subject, '.')
-	k, ok := parseKey(subject[:max(at, 0)])
+	_, id, ok := parseKey(subject[:max(at, 0)])
 	if !ok {
 		return
 	}
-	calls := c.callsOf(k.id)
+	calls := c.callsOf(id)
 	if len(calls) == 0 {
 		return
 	}
 	var a mark
 	if err := json.Unmarshal(data, &a); err != nil || a.Attempts < 1 && (a.Kind == markBegan || a.Kind == markFailed) {
-		c.log.Warn("antflow: a note of an attempt makes no sense", "task", k.String(), "err", err)
+		c.log.Warn("antflow: a note of an attempt makes no sense", "task", subject, "err", err)
 		return
 	}
 	for _, call := range calls {
@@ -167,7 +167,7 @@ func (c *Client) endOf(e *entry, h nats.Header, data []byte, err error) antflow.
 	case malformed != nil:
 		return end
 	case err != nil:
-		end.Err = failure("%v: the result of task %s: %v", ErrDecode, e.key(), err)
+		end.Err = failure("%v: the result of task %s: %v", ErrDecode, e.key, err)
 		return end
 	}
 	switch o.end {
@@ -175,12 +175,12 @@ func (c *Client) endOf(e *entry, h nats.Header, data []byte, err error) antflow.
 		name := orElse(h.Get(headerCodec), JSON.Name())
 		codec := c.codec(name)
 		if codec == nil {
-			end.Err = failure("%v: the result of task %s is encoded as %q, which this client has no codec for", ErrDecode, e.key(), clip(name))
+			end.Err = failure("%v: the result of task %s is encoded as %q, which this client has no codec for", ErrDecode, e.key, clip(name))
 			return end
 		}
 		end.Decode = func(out any) error {
 			if err := codec.Unmarshal(data, out); err != nil {
-				return failure("%v: the result of task %s: %v", ErrDecode, e.key(), err)
+				return failure("%v: the result of task %s: %v", ErrDecode, e.key, err)
 			}
 			return nil
 		}
@@ -189,7 +189,7 @@ func (c *Client) endOf(e *entry, h nats.Header, data []byte, err error) antflow.
 		end.Err = c.errorOf(data)
 	case endError:
 		if end.Err = c.errorOf(data); end.Err == nil {
-			end.Err = failure("%v: the error of task %s", ErrDecode, e.key())
+			end.Err = failure("%v: the error of task %s", ErrDecode, e.key)
 		}
 	}
 	return end

@@ -57,14 +57,18 @@ type worker struct {
 	feed      feed
 	unobserve func()
 
-	mu       sync.Mutex // a leaf; nothing is published under it
-	held     map[key]*delivery
-	again    []*delivery // whose results are to be published again
-	retry    *time.Timer // for those
+	mu       sync.Mutex           // a leaf; nothing is published under it
+	held     map[string]*delivery // by key
+	again    []*delivery          // whose results are to be published again
+	retry    *time.Timer          // for those
 	draining bool
-	empty    chan struct{} // closed when nothing is held and it drains
-	hurries  bool          // hurry is going to be called
-	telling  bool          // tell is
+	revoked  map[string]bool // keys of the last tasks that were canceled, and not held
+
+	revokedBefore map[string]bool
+	leaving       int           // deliveries that are not held any more, with a last word to be said
+	empty         chan struct{} // closed when there are neither; nil: nobody waits for that
+	hurries       bool          // hurry is going to be called
+	telling       bool          // tell is
 }
 
 // Serve runs the tasks of a cluster that handlers are there for, until ctx ends:
@@ -94,7 +98,7 @@ func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOpt
 		must(o != nil, "Serve: nil ServeOption at index %d", i)
 		o.applyServe(&s)
 	}
-	w := &worker{set: s, handlers: make(map[string]*handler), held: make(map[key]*delivery), gone: make(chan error, 1), io: antflow.New(ioWorkers), began: time.Now()}
+	w := &worker{set: s, handlers: make(map[string]*handler), held: make(map[string]*delivery), revoked: make(map[string]bool), gone: make(chan error, 1), io: antflow.New(ioWorkers), began: time.Now()}
 	must(len(handlers) > 0, "Serve: there must be a handler")
 	for i, h := range handlers {
 		must(h != nil, "Serve: nil Handler at index %d", i)
@@ -116,7 +120,7 @@ func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOpt
 	} else {
 		must(s.concurrency == 0, "Serve: Concurrency(%d) has no meaning with On; the executor has its number of workers", s.concurrency)
 	}
-	b, err := w.set.dial(ctx, url, "antflow worker "+w.set.name, callbacks{w.feed.reconnected, w.lost}, publishing(w.answered)...)
+	b, err := w.set.dial(ctx, url, "antflow worker "+w.set.name, callbacks{w.answered, w.feed.reconnected, w.lost})
 	if err != nil {
 		return unlessEnded(ctx, err)
 	}
@@ -216,7 +220,7 @@ func (w *worker) ensureConsumer(ctx context.Context, cfg jetstream.ConsumerConfi
 // attend listens to who cancels tasks, and who asks for workers.
 func (w *worker) attend() error {
 	_, err := w.nc.Subscribe(w.space.canceled(), func(m *nats.Msg) {
-		if k, ok := parseKey(string(m.Data)); ok {
+		if k, ok := keyOf(string(m.Data)); ok {
 			w.revoke(k)
 		}
 	})
@@ -247,7 +251,7 @@ func (w *worker) shut(cause error) {
 	if w.unobserve != nil {
 		w.unobserve()
 	}
-	w.feed.stop()
+	w.feed.halt()
 	w.io.Shutdown(context.Background(), antflow.CancelRunning())
 	w.mu.Lock()
 	if w.retry != nil {
@@ -259,31 +263,24 @@ func (w *worker) shut(cause error) {
 
 // drainAll ends the worker, and loses nothing.
 func (w *worker) drainAll(cause error) error {
-	w.feed.stop()
+	begun := time.Now()
+	w.feed.halt()
 	w.mu.Lock()
 	w.draining = true
-	empty := make(chan struct{})
-	w.empty = empty
-	idle := len(w.held) == 0
-	waiting := slices.Collect(w.heldLocked(func(d *delivery) bool { return !d.running }))
 	w.mu.Unlock()
-	for _, d := range waiting {
-		d.stop()
-	}
-	drained := idle || await(empty, w.set.drain)
+	w.stopHeld(func(d *delivery) bool { return !d.running })
+	w.feed.quiet()
+	drained := w.awaitEmpty(w.set.drain - time.Since(begun))
 	if !drained {
-		w.mu.Lock()
-		running := slices.Collect(w.heldLocked(func(d *delivery) bool { return true }))
-		w.mu.Unlock()
-		for _, d := range running {
-			d.stop()
-		}
-		drained = await(empty, lastWords)
+		w.stopHeld(func(*delivery) bool { return true })
+		drained = w.awaitEmpty(lastWords)
 	}
 	w.mu.Lock()
 	left := len(w.held)
 	w.mu.Unlock()
-	w.nc.FlushTimeout(lastWords)
+	if w.nc.Status() == nats.CONNECTED {
+		w.nc.FlushTimeout(lastWords)
+	}
 	if w.set.executor == nil {
 		w.e.Shutdown(context.Background(), antflow.NoWait(), antflow.CancelRunning())
 		if drained {
@@ -295,6 +292,29 @@ func (w *worker) drainAll(cause error) error {
 		return failure("%d tasks did not end when the worker did (%v); others will run them", left, cause)
 	}
 	return nil
+}
+
+// stopHeld stops the deliveries that are held and that which accepts.
+func (w *worker) stopHeld(which func(*delivery) bool) {
+	w.mu.Lock()
+	found := slices.Collect(w.heldLocked(which))
+	w.mu.Unlock()
+	for _, d := range found {
+		d.stop()
+	}
+}
+
+// awaitEmpty waits until nothing is held, and reports whether that came in time.
+func (w *worker) awaitEmpty(d time.Duration) bool {
+	w.mu.Lock()
+	if w.idleLocked() {
+		w.mu.Unlock()
+		return true
+	}
+	empty := make(chan struct{})
+	w.empty = empty
+	w.mu.Unlock()
+	return await(empty, d)
 }
 
 // lastWords is how long the end of a worker may take after the tasks.

@@ -84,7 +84,7 @@ func (c *Client) request(fn func(context.Context) error) {
 // is stored from here on is told by the feed of results, which began before. While
 // the task is on the broker, to publish it again does nothing.
 func (c *Client) find(ctx context.Context, e *entry) error {
-	m, err := last(ctx, c.broker.results, c.space.result(e.key()))
+	m, err := last(ctx, c.broker.results, c.space.result(e.key))
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (c *Client) find(ctx context.Context, e *entry) error {
 func (c *Client) publish(e *entry) {
 	c.mu.Lock()
 	m := e.msg
-	if m == nil || c.pending[e.id] != e {
+	if m == nil || c.pending[e.id] != e || e.state == entryUnacked {
 		c.mu.Unlock()
 		return
 	}
@@ -114,7 +114,7 @@ func (c *Client) publish(e *entry) {
 	}
 	e.state = entryUnacked
 	c.mu.Unlock()
-	if _, err := c.js.PublishMsgAsync(m); err != nil {
+	if err := c.pub.publish(m); err != nil {
 		c.answered(m, err)
 	}
 }
@@ -134,7 +134,7 @@ func (e *entry) unsentLocked() antflow.RemoteEnd {
 // before. It has not got it now, so it never had it unless there is a result.
 func (c *Client) rejected(e *entry, end antflow.RemoteEnd) {
 	c.request(func(ctx context.Context) error {
-		m, err := last(ctx, c.broker.results, c.space.result(e.key()))
+		m, err := last(ctx, c.broker.results, c.space.result(e.key))
 		switch {
 		case err != nil:
 			return err
@@ -147,12 +147,11 @@ func (c *Client) rejected(e *entry, end antflow.RemoteEnd) {
 	})
 }
 
-// answered is told what became of a published task. See publishing for what it
-// must not do.
+// answered is told what became of a published task.
 func (c *Client) answered(m *nats.Msg, err error) {
-	k, _ := parseKey(m.Subject)
+	_, id, _ := parseKey(m.Subject)
 	c.mu.Lock()
-	e := c.pending[k.id]
+	e := c.pending[id]
 	if e == nil || e.msg != m {
 		c.mu.Unlock()
 		return // its result was quicker
@@ -213,6 +212,7 @@ func (c *Client) acknowledged(e *entry) {
 const (
 	firstPause = 5 * time.Millisecond
 	mostPause  = time.Second
+	roomPause  = 100 * time.Millisecond
 	probes     = 64 // tasks that are sent at a time while the backlog is full
 )
 
@@ -225,7 +225,11 @@ func (c *Client) holdLocked(e *entry, f fate) {
 	}
 	c.held = append(c.held, e)
 	if c.again == nil {
-		c.pause = min(max(2*c.pause, firstPause), mostPause)
+		most := mostPause
+		if f == full {
+			most = roomPause
+		}
+		c.pause = min(max(2*c.pause, firstPause), most)
 		c.again = time.AfterFunc(c.pause, c.republish)
 	}
 }

@@ -71,14 +71,14 @@ func (c *Client) check(ctx context.Context, e *entry) error {
 	}
 	// The result is written before the task is taken out, so this one is late
 	// enough.
-	result, err := last(ctx, c.broker.results, c.space.result(e.key()))
+	result, err := last(ctx, c.broker.results, c.space.result(e.key))
 	switch {
 	case err != nil && !errors.Is(err, jetstream.ErrStreamNotFound):
 		return err
 	case result != nil:
 		c.resolve(e.id, result.Header, result.Data)
 	default:
-		c.settle(e.id, antflow.RemoteEnd{Err: failure("%v: task %s", ErrLost, e.key())})
+		c.settle(e.id, antflow.RemoteEnd{Err: failure("%v: task %s", ErrLost, e.key)})
 	}
 	return nil
 }
