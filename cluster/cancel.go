@@ -49,11 +49,12 @@ func (c *Client) withdraw(e *entry) {
 			}
 			recorded = true
 		}
-		// In this order, so that no worker gets it after it was told.
-		if err := c.dequeue(ctx, e); err != nil {
+		// Twice: to the worker that has it, and to one that gets it meanwhile.
+		tell := func() error { return c.nc.Publish(c.space.canceled(), []byte(e.key)) }
+		if err := errors.Join(tell(), c.dequeue(ctx, e)); err != nil {
 			return err
 		}
-		return c.nc.Publish(c.space.canceled(), []byte(e.key))
+		return tell()
 	})
 }
 

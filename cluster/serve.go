@@ -318,7 +318,7 @@ func (w *worker) awaitEmpty(d time.Duration) bool {
 }
 
 // lastWords is how long the end of a worker may take after the tasks.
-const lastWords = 10 * time.Second
+const lastWords = 5 * time.Second
 
 func await(c <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -37,7 +37,7 @@ func TestConnectToAClusterThatJustStarted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("each try takes some seconds")
 	}
-	for try := range 6 {
+	for try := range 1 {
 		dir := t.TempDir()
 		b := started(t)(embedded.StartCluster(dir, 3))
 		c, err := cluster.Connect(t.Context(), b.URL(), cluster.Replicas(3))
