@@ -178,7 +178,7 @@ func FuzzTask(f *testing.F) {
 	f.Add("", "1 `a`", " ", `{"timeout":9223372036854775807}`, "1 canceled 99999999999999999999 x y z", []byte(nil))
 	h := antflow.NewTask("resize", func(context.Context, int) (int, error) { return 0, nil }, antflow.Retries(1))
 	f.Fuzz(func(t *testing.T, subject, name, codec, options, outcome string, payload []byte) {
-		cluster.ParseKey(subject)
+		_, _ = cluster.ParseKey(subject)
 		p, _ := cluster.ParsePlace(subject)
 		header := nats.Header{cluster.HeaderTask: {name}, cluster.HeaderCodec: {codec}, cluster.HeaderOptions: {options}}
 		got, err := cluster.ParseTask(p, header, payload)
