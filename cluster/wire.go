@@ -172,7 +172,7 @@ func parseOutcome(text string) (o outcome, err error) {
 	o.attempts, _ = strconv.Atoi(parts[2])
 	queued, _ := strconv.ParseInt(parts[3], 10, 64)
 	ran, _ := strconv.ParseInt(parts[4], 10, 64)
-	o.queued, o.ran, o.worker = time.Duration(queued), time.Duration(ran), parts[5]
+	o.queued, o.ran, o.worker = time.Duration(queued), time.Duration(ran), orElse(parts[5], noWorker)
 	return o, nil
 }
 
