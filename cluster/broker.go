@@ -82,13 +82,11 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks) 
 	if err == nil {
 		err = b.setup(ctx)
 	}
-	if err == nil {
-		b.up.Store(true)
-	}
 	if err != nil {
 		b.close()
 		return nil, err
 	}
+	b.up.Store(true)
 	return b, nil
 }
 
@@ -172,21 +170,17 @@ func (b *broker) setup(ctx context.Context) error {
 		MaxBytes:    -1,
 		MaxAge:      orElse(b.retention, defaultRetention),
 	}
-	for _, cfg := range []*jetstream.StreamConfig{&tasks, &results} {
+	streams := []*jetstream.Stream{&b.tasks, &b.results}
+	for i, cfg := range []*jetstream.StreamConfig{&tasks, &results} {
 		cfg.Storage = jetstream.FileStorage
 		cfg.Replicas = orElse(b.replicas, 1)
 		cfg.Discard = jetstream.DiscardNew
 		cfg.DiscardNewPerSubject = true
 		cfg.MaxMsgsPerSubject = 1
 		cfg.Duplicates = 100 * time.Millisecond // no message has an ID
-		stream, err := b.ensureStream(ctx, cfg)
-		if err != nil {
+		var err error
+		if *streams[i], err = b.ensureStream(ctx, cfg); err != nil {
 			return err
-		}
-		if cfg == &tasks {
-			b.tasks = stream
-		} else {
-			b.results = stream
 		}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"iter"
 	"runtime"
 	"sync"
 	"time"
@@ -227,17 +226,6 @@ func (d *delivery) done(f *antflow.Future[struct{}]) {
 		d.giveBackLater() // the executor is somebody else's, who has shut it down, or has more for it to do
 	default:
 		d.fail(err)
-	}
-}
-
-// heldLocked are the deliveries that keep accepts.
-func (w *worker) heldLocked(keep func(*delivery) bool) iter.Seq[*delivery] {
-	return func(yield func(*delivery) bool) {
-		for _, d := range w.held {
-			if keep(d) && !yield(d) {
-				return
-			}
-		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,17 +87,51 @@ type worker struct {
 func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOption) error {
 	must(ctx != nil, "Serve: the context must not be nil")
 	s := serveSettings{
-		settings:    newSettings(),
-		concurrency: 0,
-		queues:      []string{defaultQueue},
-		drain:       defaultDrain,
-		crashes:     defaultCrashes,
+		settings: newSettings(),
+		queues:   []string{defaultQueue},
+		drain:    defaultDrain,
+		crashes:  defaultCrashes,
 	}
 	for i, o := range opts {
 		must(o != nil, "Serve: nil ServeOption at index %d", i)
 		o.applyServe(&s)
 	}
-	w := &worker{set: s, handlers: make(map[string]*handler), held: make(map[string]*delivery), revoked: make(map[string]bool), gone: make(chan error, 1), io: antflow.New(ioWorkers), began: time.Now()}
+	w := newWorker(ctx, s, handlers)
+	b, err := w.set.dial(ctx, url, "antflow worker "+w.set.name, callbacks{w.answered, w.feed.reconnected, w.lost})
+	if err != nil {
+		return unlessEnded(ctx, err)
+	}
+	w.broker = b
+	w.set.health.attach(w)
+	defer w.set.health.detach(w)
+	if err := w.open(ctx); err != nil {
+		w.shut(err)
+		return unlessEnded(ctx, err)
+	}
+	select {
+	case <-ctx.Done():
+		return w.drainAll(context.Cause(ctx))
+	case <-w.e.Closing(): // it is somebody else's
+		return w.drainAll(antflow.ErrShutdown)
+	case err := <-w.gone:
+		w.shut(err)
+		return failure("the connection is closed: %v", err)
+	}
+}
+
+// newWorker returns a worker that has no connection yet.
+func newWorker(ctx context.Context, s serveSettings, handlers []Handler) *worker {
+	w := &worker{
+		set:      s,
+		handlers: make(map[string]*handler),
+		io:       antflow.New(ioWorkers),
+		runs:     context.WithoutCancel(ctx),
+		began:    time.Now(),
+		gone:     make(chan error, 1),
+		held:     make(map[string]*delivery),
+		revoked:  make(map[string]bool),
+	}
+	w.ctx, w.cancel = context.WithCancelCause(context.Background())
 	must(len(handlers) > 0, "Serve: there must be a handler")
 	for i, h := range handlers {
 		must(h != nil, "Serve: nil Handler at index %d", i)
@@ -120,28 +153,7 @@ func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOpt
 	} else {
 		must(s.concurrency == 0, "Serve: Concurrency(%d) has no meaning with On; the executor has its number of workers", s.concurrency)
 	}
-	b, err := w.set.dial(ctx, url, "antflow worker "+w.set.name, callbacks{w.answered, w.feed.reconnected, w.lost})
-	if err != nil {
-		return unlessEnded(ctx, err)
-	}
-	w.broker = b
-	w.ctx, w.cancel = context.WithCancelCause(context.Background())
-	w.runs = context.WithoutCancel(ctx)
-	w.set.health.attach(w)
-	defer w.set.health.detach(w)
-	if err := w.open(ctx); err != nil {
-		w.shut(err)
-		return unlessEnded(ctx, err)
-	}
-	select {
-	case <-ctx.Done():
-		return w.drainAll(context.Cause(ctx))
-	case <-w.e.Closing(): // it is somebody else's
-		return w.drainAll(antflow.ErrShutdown)
-	case err := <-w.gone:
-		w.shut(err)
-		return failure("the connection is closed: %v", err)
-	}
+	return w
 }
 
 // unlessEnded is err, unless it comes from the end of ctx: then all is done.
@@ -296,8 +308,13 @@ func (w *worker) drainAll(cause error) error {
 
 // stopHeld stops the deliveries that are held and that which accepts.
 func (w *worker) stopHeld(which func(*delivery) bool) {
+	var found []*delivery
 	w.mu.Lock()
-	found := slices.Collect(w.heldLocked(which))
+	for _, d := range w.held {
+		if which(d) {
+			found = append(found, d)
+		}
+	}
 	w.mu.Unlock()
 	for _, d := range found {
 		d.stop()

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -99,7 +98,7 @@ func (c *Client) workers(ctx context.Context) (list []antflow.WorkerStatus, err 
 		var r antflow.WorkerStatus
 		if len(m.Data) > 0 && json.Unmarshal(m.Data, &r) == nil {
 			list = append(list, r)
-		} else if errors.Is(statusError(m), nats.ErrNoResponders) {
+		} else if m.Header.Get("Status") == noResponders {
 			break
 		}
 	}
@@ -107,9 +106,5 @@ func (c *Client) workers(ctx context.Context) (list []antflow.WorkerStatus, err 
 	return list, nil
 }
 
-func statusError(m *nats.Msg) error {
-	if m.Header.Get("Status") == "503" {
-		return nats.ErrNoResponders
-	}
-	return nil
-}
+// noResponders is the status of the answer that nobody will answer.
+const noResponders = "503"

@@ -169,6 +169,7 @@ func TestContractCancelRunningAtShutdown(t *testing.T) {
 		}
 		fail(r, f, antflow.ErrCanceled, antflow.ErrShutdown, context.Canceled)
 	}
+	// By the real clock: the worker is told over a connection.
 	for start := time.Now(); w.health.Status().Running > 0; time.Sleep(2 * time.Millisecond) {
 		if d := time.Since(start); d > 5*time.Second {
 			t.Errorf("the function goes on %v after the end of Shutdown", d)

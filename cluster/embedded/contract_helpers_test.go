@@ -127,6 +127,7 @@ func until(t *testing.T, what string, cond func() bool) {
 		if time.Now().After(end) {
 			t.Fatal("waited in vain for ", what)
 		}
+		// By the real clock: the broker is a server, and no bubble holds it.
 		time.Sleep(2 * time.Millisecond)
 	}
 }

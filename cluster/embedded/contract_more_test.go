@@ -19,6 +19,7 @@ func TestContractLongerThanLease(t *testing.T) {
 	var calls atomic.Int32
 	slow := antflow.NewTask("slow", func(_ context.Context, n int) (int, error) {
 		calls.Add(1)
+		// By the real clock: a task that is longer than a lease of the broker.
 		time.Sleep(long)
 		return n, nil
 	})
@@ -57,6 +58,7 @@ func TestContractMapOptions(t *testing.T) {
 			most.Store(k)
 		}
 		defer now.Add(-1)
+		// By the real clock: the broker is a server, and no bubble holds it.
 		time.Sleep(time.Millisecond)
 		return n, nil
 	})
@@ -154,6 +156,7 @@ func TestContractServeEndsWhileItBegins(t *testing.T) {
 		ctx, cancel := context.WithCancel(r.ctx)
 		served := make(chan error, 1)
 		go func() { served <- cluster.Serve(ctx, r.url, handlers(task), cluster.Concurrency(1)) }()
+		// By the real clock: to end in the middle of what it does with the broker.
 		time.Sleep(time.Duration(i) * time.Millisecond)
 		cancel()
 		if err := receive(r, served); err != nil {

@@ -244,6 +244,7 @@ func TestContractSemaphore(t *testing.T) {
 			most.Store(k)
 		}
 		defer now.Add(-1)
+		// By the real clock: the broker is a server, and no bubble holds it.
 		time.Sleep(time.Millisecond)
 		return n, nil
 	}, antflow.WithSemaphore(antflow.NewSemaphore(2)))

@@ -168,6 +168,7 @@ func TestContractNoGoroutineLeft(t *testing.T) { // not with others at the same 
 		if time.Now().After(end) {
 			t.Fatalf("%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
 		}
+		// By the real clock: goroutines of a connection end when they do.
 		time.Sleep(2 * time.Millisecond)
 	}
 }

@@ -79,6 +79,7 @@ func kept(t *testing.T, b *embedded.Broker, replicas, n int) {
 			if ctx.Err() != nil {
 				t.Fatal(err)
 			}
+			// By the real clock: a server elects its leader when it does.
 			time.Sleep(10 * time.Millisecond)
 		}
 		if info.State.Msgs != uint64(n) || info.Config.Replicas != replicas {

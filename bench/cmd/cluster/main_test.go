@@ -88,13 +88,16 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	for entries(t, temp) == 0 {
+		// By the real clock: another process begins.
 		time.Sleep(time.Millisecond)
 	}
+	// By the real clock: another process, to be killed in the middle.
 	time.Sleep(500 * time.Millisecond) // wherever it is then
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Wait()
+	// By the real clock: processes clean up behind one that was killed.
 	for end := time.Now().Add(time.Minute); entries(t, temp) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d folders are left", entries(t, temp))

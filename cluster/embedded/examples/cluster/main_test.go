@@ -233,6 +233,7 @@ func gone(t *testing.T, text string) {
 	for _, f := range found {
 		n, _ := strconv.Atoi(f[2])
 		p, err := os.FindProcess(n)
+		// By the real clock: a process ends when it does.
 		for end := time.Now().Add(3 * grace); err == nil && p.Signal(syscall.Signal(0)) == nil; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				p.Kill()
