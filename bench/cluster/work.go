@@ -30,8 +30,8 @@ type opening func(ctx context.Context) (*contender, error)
 // stuckAfter is how long a batch may take.
 const stuckAfter = 5 * time.Minute
 
-// probeBatch times a batch, after one to warm up.
-func probeBatch(open opening, goal bench.Goal) func(n int) ([]bench.Value, error) {
+// probe has fn time a contender that was opened for it.
+func probe(open opening, fn func(ctx context.Context, c *contender, n int) ([]bench.Value, error)) func(n int) ([]bench.Value, error) {
 	return func(n int) ([]bench.Value, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), stuckAfter)
 		defer cancel()
@@ -40,6 +40,13 @@ func probeBatch(open opening, goal bench.Goal) func(n int) ([]bench.Value, error
 			return nil, err
 		}
 		defer c.close()
+		return fn(ctx, c, n)
+	}
+}
+
+// probeBatch times a batch, after one to warm up.
+func probeBatch(open opening, goal bench.Goal) func(n int) ([]bench.Value, error) {
+	return probe(open, func(ctx context.Context, c *contender, n int) ([]bench.Value, error) {
 		warm := min(2000, n)
 		if err := c.batch(ctx, 0, warm); err != nil {
 			return nil, err
@@ -54,7 +61,7 @@ func probeBatch(open opening, goal bench.Goal) func(n int) ([]bench.Value, error
 			{Name: "time for each task", Unit: "µs", X: took.Seconds() * 1e6 / float64(n), Goal: goal},
 			{Name: "tasks in a second", X: float64(n) / took.Seconds()},
 		}, nil
-	}
+	})
 }
 
 // tripsFor is how long tasks are timed one at a time, for who takes so long that
@@ -63,14 +70,7 @@ const tripsFor = 5 * time.Second
 
 // probeRoundTrip times n tasks, one at a time, after some to warm up.
 func probeRoundTrip(open opening, goal bench.Goal) func(n int) ([]bench.Value, error) {
-	return func(n int) ([]bench.Value, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), stuckAfter)
-		defer cancel()
-		c, err := open(ctx)
-		if err != nil {
-			return nil, err
-		}
-		defer c.close()
+	return probe(open, func(ctx context.Context, c *contender, n int) ([]bench.Value, error) {
 		var trips []float64
 		begin := time.Now()
 		warm := n / 10
@@ -92,7 +92,7 @@ func probeRoundTrip(open opening, goal bench.Goal) func(n int) ([]bench.Value, e
 			{Name: "median", Unit: "µs", X: bench.Median(trips), Goal: goal},
 			{Name: "99 of 100 are within", Unit: "µs", X: bench.Percentile(trips, 0.99)},
 		}, nil
-	}
+	})
 }
 
 // A tally counts the results of a batch. A task may have two where it may run
