@@ -21,6 +21,7 @@ type broker struct {
 
 	tasks, results jetstream.Stream
 	pub            *publisher
+	expects        bool        // messages have to say that they expect none on their subject
 	up             atomic.Bool // all of this is there
 	closing        atomic.Bool // by us
 
@@ -182,6 +183,7 @@ func (b *broker) setup(ctx context.Context) error {
 		if *streams[i], err = b.ensureStream(ctx, cfg); err != nil {
 			return err
 		}
+		b.expects = b.expects || (*streams[i]).CachedInfo().Config.Replicas > 1
 	}
 	return nil
 }

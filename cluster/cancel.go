@@ -35,7 +35,7 @@ func (c *Client) withdraw(e *entry) {
 	recorded := false
 	c.request(func(ctx context.Context) error {
 		if !recorded {
-			m := newResult(c.space.result(e.key), outcome{end: endCanceled}, "", nil)
+			m := c.message(c.space.result(e.key), newResult(outcome{end: endCanceled}, extras{}, nil))
 			_, err := c.js.PublishMsg(ctx, m)
 			switch fateOf(err) {
 			case stored:
@@ -110,8 +110,8 @@ func (c *Client) giveUp(e *entry) {
 				return err
 			}
 		}
-		r := newResult(c.space.result(e.key), outcome{end: endError}, "", encode(c.registry.encode(antflow.ErrQueueTimeout)))
-		if _, err := c.js.PublishMsg(ctx, r); fateOf(err) == unknown {
+		data := newResult(outcome{end: endError}, extras{}, encode(c.registry.encode(antflow.ErrQueueTimeout)))
+		if _, err := c.js.PublishMsg(ctx, c.message(c.space.result(e.key), data)); fateOf(err) == unknown {
 			return err
 		}
 		return c.dequeue(ctx, e)

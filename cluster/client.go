@@ -191,7 +191,11 @@ func (e *entry) compose(ctx context.Context, call antflow.Call, s *antflow.TaskS
 	if err != nil {
 		return failure("the input of task %q does not encode as %s: %v", call.Task(), codec.Name(), err)
 	}
-	e.msg = newTask(e.subject(), call.Task(), s, codec)
-	e.msg.Data, err = e.c.outsource(ctx, e.msg.Header, e.key+".input", data)
-	return err
+	x := extras{Key: s.Key, options: optionsOf(call.Task(), s)}
+	x.encodedBy(codec.Name())
+	if data, err = e.c.outsource(ctx, &x, e.key+".input", data); err != nil {
+		return err
+	}
+	e.msg = e.c.message(e.subject(), newTask(call.Task(), x, data))
+	return nil
 }

@@ -114,7 +114,7 @@ func (w *worker) deliver(m *nats.Msg, meta *nats.MsgMetadata, stopped bool) {
 	revoked := w.revoked[p.key] || w.revokedBefore[p.key]
 	w.mu.Unlock()
 	var err error
-	d.task, err = parseTask(p, m.Header, m.Data)
+	d.task, err = parseTask(p, m.Data)
 	switch {
 	case revoked:
 		w.request(d.examine) // which sees for itself
@@ -136,9 +136,9 @@ func (d *delivery) start() {
 		d.refuse(failure("%v: %q, on worker %s", ErrNoHandler, d.task.name, w.set.name))
 		return
 	}
-	if d.task.object != "" && !d.fetched {
+	if d.task.Object != "" && !d.fetched {
 		w.request(func(ctx context.Context) error {
-			data, err := w.fetch(ctx, d.task.object)
+			data, err := w.fetch(ctx, d.task.Object)
 			switch {
 			case err == nil:
 				d.task.payload, d.fetched = data, true
@@ -180,11 +180,11 @@ func (d *delivery) run(ctx context.Context) error {
 	info.Attempt = d.attempts
 	ctx = antflow.WithTaskInfo(ctx, info)
 	ctx = context.WithValue(ctx, infoKey{}, d)
-	codec := w.codec(d.task.codec)
+	codec := w.codec(d.task.codec())
 	if codec == nil {
 		d.returned = true
 		return antflow.Permanent(failure("%v: the input of task %s is encoded as %q, which worker %s has no codec for",
-			ErrDecode, d.task.key, clip(d.task.codec), w.set.name))
+			ErrDecode, d.task.key, clip(d.task.codec()), w.set.name))
 	}
 	out, err := d.h.Invoke(ctx, func(in any) error {
 		if err := codec.Unmarshal(d.task.payload, in); err != nil {

@@ -2,11 +2,8 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/antflow/antflow"
 )
@@ -81,9 +78,9 @@ func (b *broker) lastMark(ctx context.Context, k string) (m mark, err error) {
 	if msg == nil || err != nil {
 		return mark{}, err
 	}
-	if err := json.Unmarshal(msg.Data, &m); err != nil || m.N < 1 {
-		b.log.Warn("antflow: a note of an attempt makes no sense", "task", k, "err", err)
-		return mark{}, nil
+	m, ok := parseMark(msg.Subject, msg.Data)
+	if !ok {
+		b.log.Warn("antflow: a note of an attempt makes no sense", "task", k)
 	}
 	return m, nil
 }
@@ -92,11 +89,7 @@ func (b *broker) lastMark(ctx context.Context, k string) (m mark, err error) {
 func (b *broker) note(ctx context.Context, k string, m mark) (ok bool, err error) {
 	subject := b.space.attempt(k) + "." + strconv.Itoa(m.N)
 	data := encode(m)
-	_, err = b.js.PublishMsg(ctx, &nats.Msg{
-		Subject: subject,
-		Header:  nats.Header{headerExpect: {"0"}, headerMark: {schema}},
-		Data:    data,
-	})
+	_, err = b.js.PublishMsg(ctx, b.message(subject, data))
 	switch fateOf(err) {
 	case stored:
 		return true, nil

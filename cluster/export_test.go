@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/antflow/antflow"
 )
 
@@ -53,54 +51,64 @@ const (
 // Messages.
 
 const (
-	Schema        = schema
-	HeaderTask    = headerTask
-	HeaderResult  = headerResult
-	HeaderKey     = headerKey
-	HeaderCodec   = headerCodec
-	HeaderOptions = headerOptions
-	HeaderObject  = headerObject
-	HeaderExpect  = headerExpect
-	MostInline    = mostInline
-	EndOK         = endOK
+	Schema     = schema
+	MostInline = mostInline
+	EndOK      = endOK
 )
 
 // WireOptions are what a call says to the worker.
 type WireOptions = options
 
-func (o WireOptions) Text() string { return o.text() }
+// Extras are what is unusual about a message.
+type Extras struct {
+	Key, Codec, Object string
+	Options            WireOptions
+}
 
-func NewTaskMessage(subject, task string, s *antflow.TaskSettings, c Codec) *nats.Msg {
-	return newTask(subject, task, s, c)
+func (x Extras) extras() extras { return extras{x.Key, x.Codec, x.Object, x.Options} }
+
+func (x *extras) exported() Extras { return Extras{x.Key, x.codec(), x.Object, x.options} }
+
+// TaskMessage is the message of a task with the settings s.
+func TaskMessage(task string, s *antflow.TaskSettings, c Codec, object string, payload []byte) []byte {
+	x := extras{Key: s.Key, Object: object, options: optionsOf(task, s)}
+	x.encodedBy(c.Name())
+	return newTask(task, x, payload)
+}
+
+func NewTaskMessage(name string, x Extras, payload []byte) []byte {
+	return newTask(name, x.extras(), payload)
 }
 
 // A ParsedTask is what a message says of a task.
 type ParsedTask struct {
-	Name, Codec, Object string
-	Options             WireOptions
-	Payload             []byte
+	Name string
+	Extras
+	Payload []byte
 }
 
-func ParseTask(p Place, h nats.Header, payload []byte) (ParsedTask, error) {
-	t, err := parseTask(p, h, payload)
-	return ParsedTask{t.name, t.codec, t.object, t.options, t.payload}, err
+func ParseTask(p Place, data []byte) (ParsedTask, error) {
+	t, err := parseTask(p, data)
+	return ParsedTask{t.name, t.exported(), t.payload}, err
 }
 
-// An Outcome is what the header of a result tells.
-type Outcome struct {
+// A ParsedResult is what a message says of a result.
+type ParsedResult struct {
 	End         string
 	Attempts    int
 	Queued, Ran time.Duration
 	Worker      string
+	Extras
+	Payload []byte
 }
 
-func NewResultMessage(subject string, o Outcome, codec string, payload []byte) *nats.Msg {
-	return newResult(subject, outcome{o.End, o.Attempts, o.Queued, o.Ran, o.Worker}, codec, payload)
+func NewResultMessage(r ParsedResult) []byte {
+	return newResult(outcome{r.End, r.Attempts, r.Queued, r.Ran, r.Worker}, r.extras(), r.Payload)
 }
 
-func ParseOutcome(text string) (Outcome, error) {
-	o, err := parseOutcome(text)
-	return Outcome{o.end, o.attempts, o.queued, o.ran, o.worker}, err
+func ParseResult(data []byte) (ParsedResult, error) {
+	r, err := parseResult(data)
+	return ParsedResult{r.end, r.attempts, r.queued, r.ran, r.worker, r.exported(), r.payload}, err
 }
 
 // Errors.

@@ -15,16 +15,16 @@ import (
 
 // succeed records the result.
 func (d *delivery) succeed() {
-	m := newResult(d.w.space.result(d.task.key), d.outcome(endOK), d.task.codec, d.payload)
+	var x extras
+	x.encodedBy(d.task.codec())
 	if len(d.payload) <= d.w.mostInline() {
-		d.record(m)
+		d.record(newResult(d.outcome(endOK), x, d.payload))
 		return
 	}
 	d.w.request(func(ctx context.Context) error {
-		data, err := d.w.outsource(ctx, m.Header, d.task.key+".result", d.payload)
+		data, err := d.w.outsource(ctx, &x, d.task.key+".result", d.payload)
 		if err == nil {
-			m.Data = data
-			d.record(m)
+			d.record(newResult(d.outcome(endOK), x, data))
 		}
 		return err
 	})
@@ -75,8 +75,7 @@ func (d *delivery) fail(err error) {
 }
 
 func (d *delivery) recordError(err error) {
-	data := encode(d.w.registry.encode(err))
-	d.record(newResult(d.w.space.result(d.task.key), d.outcome(endError), "", data))
+	d.record(newResult(d.outcome(endError), extras{}, encode(d.w.registry.encode(err))))
 }
 
 // retry notes that the attempt failed, and gives the task back for later. The
@@ -177,7 +176,8 @@ func (d *delivery) giveBackLater() {
 
 // record publishes the result. When the broker has it, or another one, the task
 // is acknowledged.
-func (d *delivery) record(m *nats.Msg) {
+func (d *delivery) record(result []byte) {
+	m := d.w.message(d.w.space.result(d.task.key), result)
 	d.w.mu.Lock()
 	d.result = m
 	d.w.mu.Unlock()
@@ -245,8 +245,8 @@ func (w *worker) republish() {
 func (d *delivery) acknowledge() {
 	d.w.finished.Add(1)
 	d.release(ack)
-	if d.task.object != "" {
-		d.w.io.Go(d.w.ctx, func(ctx context.Context) error { d.w.discard(ctx, d.task.object); return nil })
+	if d.task.Object != "" {
+		d.w.io.Go(d.w.ctx, func(ctx context.Context) error { d.w.discard(ctx, d.task.Object); return nil })
 	}
 }
 

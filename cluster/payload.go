@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -17,15 +16,15 @@ const mostInline = 512 << 10
 // mostInline is how large a payload may be inside its message here: a server may
 // allow less than usual.
 func (b *broker) mostInline() int {
-	return min(mostInline, max(int(b.nc.MaxPayload())-headerRoom, 0))
+	return min(mostInline, max(int(b.nc.MaxPayload())-lineRoom, 0))
 }
 
-const headerRoom = 64 << 10 // more than the headers take
+const lineRoom = 64 << 10 // more than the first line takes, and a header
 
 // outsource returns the payload for a message: data, or nothing if that is too
-// large, and then it is stored as an object, which the header names. It blocks
+// large, and then it is stored as an object, whose name is put into x. It blocks
 // until that is done.
-func (b *broker) outsource(ctx context.Context, h nats.Header, name string, data []byte) ([]byte, error) {
+func (b *broker) outsource(ctx context.Context, x *extras, name string, data []byte) ([]byte, error) {
 	if len(data) <= b.mostInline() {
 		return data, nil
 	}
@@ -36,7 +35,7 @@ func (b *broker) outsource(ctx context.Context, h nats.Header, name string, data
 	if err != nil {
 		return nil, failure("a payload of %d bytes: %v", len(data), err)
 	}
-	h[headerObject] = []string{name}
+	x.Object = name
 	return nil, nil
 }
 

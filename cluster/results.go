@@ -99,7 +99,7 @@ func (c *Client) told(m jetstream.Msg) {
 		return
 	}
 	if _, id, ok := parseKey(subject); ok {
-		c.resolve(id, m.Headers(), m.Data())
+		c.resolve(id, m.Data())
 	}
 }
 
@@ -114,9 +114,9 @@ func (c *Client) attempted(subject string, data []byte) {
 	if len(calls) == 0 {
 		return
 	}
-	var a mark
-	if err := json.Unmarshal(data, &a); err != nil || a.Attempts < 1 && (a.Kind == markBegan || a.Kind == markFailed) {
-		c.log.Warn("antflow: a note of an attempt makes no sense", "task", subject, "err", err)
+	a, ok := parseMark(subject, data)
+	if !ok {
+		c.log.Warn("antflow: a note of an attempt makes no sense", "task", subject)
 		return
 	}
 	for _, call := range calls {
@@ -135,49 +135,50 @@ func (c *Client) attempted(subject string, data []byte) {
 }
 
 // resolve settles the calls of a task with its result.
-func (c *Client) resolve(id string, h nats.Header, data []byte) {
+func (c *Client) resolve(id string, data []byte) {
 	e := c.take(id)
 	if e == nil {
 		return
 	}
-	settle := func(end antflow.RemoteEnd) {
-		for _, call := range e.calls {
-			call.Settle(end)
-		}
-	}
-	if object := h.Get(headerObject); object != "" {
-		c.request(func(ctx context.Context) error {
-			data, err := c.fetch(ctx, object)
-			if err == nil || missing(err) {
-				settle(c.endOf(e, h, data, err))
-				return nil
-			}
-			return err
-		})
+	r, err := parseResult(data)
+	if err == nil && r.Object != "" {
+		c.resolveObject(e, r)
 		return
 	}
-	settle(c.endOf(e, h, data, nil))
+	e.settle(c.endOf(e, &r, err))
 }
 
-// endOf reads a result.
-func (c *Client) endOf(e *entry, h nats.Header, data []byte, err error) antflow.RemoteEnd {
-	o, malformed := parseOutcome(h.Get(headerResult))
-	end := antflow.RemoteEnd{Attempts: o.attempts, Queued: o.queued, Ran: o.ran, Err: malformed}
-	switch {
-	case malformed != nil:
-		return end
-	case err != nil:
-		end.Err = failure("%v: the result of task %s: %v", ErrDecode, e.key, err)
+// resolveObject does so with a result whose payload is an object.
+func (c *Client) resolveObject(e *entry, r result) {
+	c.request(func(ctx context.Context) error {
+		data, err := c.fetch(ctx, r.Object)
+		switch {
+		case err == nil:
+			r.payload = data
+		case missing(err):
+			err = failure("%v: the result of task %s: %v", ErrDecode, e.key, err)
+		default:
+			return err
+		}
+		e.settle(c.endOf(e, &r, err))
+		return nil
+	})
+}
+
+// endOf is how a task ends with a result, of which err says why it can't be read.
+func (c *Client) endOf(e *entry, r *result, err error) antflow.RemoteEnd {
+	end := antflow.RemoteEnd{Attempts: r.attempts, Queued: r.queued, Ran: r.ran, Err: err}
+	if err != nil {
 		return end
 	}
-	switch o.end {
+	switch r.end {
 	case endOK:
-		name := orElse(h.Get(headerCodec), JSON.Name())
-		codec := c.codec(name)
+		codec := c.codec(r.codec())
 		if codec == nil {
-			end.Err = failure("%v: the result of task %s is encoded as %q, which this client has no codec for", ErrDecode, e.key, clip(name))
+			end.Err = failure("%v: the result of task %s is encoded as %q, which this client has no codec for", ErrDecode, e.key, clip(r.codec()))
 			return end
 		}
+		data := r.payload
 		end.Decode = func(out any) error {
 			if err := codec.Unmarshal(data, out); err != nil {
 				return failure("%v: the result of task %s: %v", ErrDecode, e.key, err)
@@ -186,9 +187,9 @@ func (c *Client) endOf(e *entry, h nats.Header, data []byte, err error) antflow.
 		}
 	case endCanceled:
 		end.Canceled = true
-		end.Err = c.errorOf(data)
+		end.Err = c.errorOf(r.payload)
 	case endError:
-		if end.Err = c.errorOf(data); end.Err == nil {
+		if end.Err = c.errorOf(r.payload); end.Err == nil {
 			end.Err = failure("%v: the error of task %s", ErrDecode, e.key)
 		}
 	}

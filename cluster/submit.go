@@ -93,7 +93,7 @@ func (c *Client) find(ctx context.Context, e *entry) error {
 		return nil
 	}
 	c.acknowledged(e)
-	c.resolve(e.id, m.Header, m.Data)
+	c.resolve(e.id, m.Data)
 	return nil
 }
 
@@ -139,7 +139,7 @@ func (c *Client) rejected(e *entry, end antflow.RemoteEnd) {
 		case err != nil:
 			return err
 		case m != nil:
-			c.resolve(e.id, m.Header, m.Data)
+			c.resolve(e.id, m.Data)
 		default:
 			c.settle(e.id, end)
 		}
@@ -300,11 +300,16 @@ func (c *Client) take(id string) *entry {
 	return e
 }
 
-// settle settles the calls of an entry.
+// settle ends a task.
 func (c *Client) settle(id string, end antflow.RemoteEnd) {
 	if e := c.take(id); e != nil {
-		for _, call := range e.calls {
-			call.Settle(end)
-		}
+		e.settle(end)
+	}
+}
+
+// settle settles the calls of an entry that was taken out.
+func (e *entry) settle(end antflow.RemoteEnd) {
+	for _, call := range e.calls {
+		call.Settle(end)
 	}
 }

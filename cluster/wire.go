@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -11,28 +12,72 @@ import (
 	"github.com/antflow/antflow"
 )
 
-// What messages look like. The payload of a task is its input and that of a
-// result its value or its error, and everything else is in headers: as few as
-// can be, since each is paid for by four processes. The usual ones have one.
+// What messages look like. The first line of a task's says which task it is, and
+// that of a result how the task ended; each begins with the schema, and may end
+// with a JSON object of what is unusual. The input follows, or the value, or the
+// error. There are no headers, which each of four processes would take apart:
+// they cost a tenth of all.
 //
 // A message of another schema is refused as a whole: the number changes when
 // somebody who doesn't know of the change would do the wrong thing.
 const schema = "1"
 
-const (
-	headerTask    = "Antflow-Task"    // of a task: the schema, and the task's name in quotes
-	headerResult  = "Antflow-Result"  // of a result: the schema, the end, and figures
-	headerMark    = "Antflow-Attempt" // of a mark: the schema
-	headerKey     = "Antflow-Key"     // for people
-	headerCodec   = "Antflow-Codec"   // where it isn't JSON
-	headerOptions = "Antflow-Options" // where there are some
-	headerObject  = "Antflow-Object"  // the payload is this object
+// headerExpect has the broker refuse a message if there is one on its subject.
+// The streams would, too, but while several servers agree on a message only this
+// is certain.
+const headerExpect = "Nats-Expected-Last-Subject-Sequence"
 
-	// headerExpect has the broker refuse the message if there is one on its
-	// subject. The streams would, too, but while several servers agree on a
-	// message only this is certain.
-	headerExpect = "Nats-Expected-Last-Subject-Sequence"
-)
+// message is a message that there may be one of on its subject.
+func (b *broker) message(subject string, data []byte) *nats.Msg {
+	m := &nats.Msg{Subject: subject, Data: data}
+	if b.expects {
+		m.Header = nats.Header{headerExpect: {"0"}}
+	}
+	return m
+}
+
+// split parts a message after the first line.
+func split(data []byte) (head string, payload []byte) {
+	line, payload, _ := bytes.Cut(data, []byte{'\n'})
+	return string(line), payload
+}
+
+// Extras are what is unusual about a message.
+type extras struct {
+	Key    string `json:"key,omitempty"`    // of a task, for people
+	Codec  string `json:"codec,omitempty"`  // where it isn't JSON
+	Object string `json:"object,omitempty"` // that the payload is
+	options
+}
+
+// endLine ends the first line, after what is usual.
+func (x *extras) endLine(b []byte) []byte {
+	if *x != (extras{}) {
+		b = append(append(b, ' '), encode(x)...)
+	}
+	return append(b, '\n')
+}
+
+// parse reads what follows what is usual.
+func (x *extras) parse(text string) error {
+	if text == "" {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(text), x); err != nil {
+		return failure("%v: the end of a first line: %v", ErrDecode, err)
+	}
+	return nil
+}
+
+// codec is the name of the codec that the payload is encoded by.
+func (x *extras) codec() string { return orElse(x.Codec, JSON.Name()) }
+
+// encodedBy notes the codec.
+func (x *extras) encodedBy(name string) {
+	if x.Codec = name; name == JSON.Name() {
+		x.Codec = ""
+	}
+}
 
 // options are what the options of a call say to the worker.
 type options struct {
@@ -61,66 +106,48 @@ func optionsOf(task string, s *antflow.TaskSettings) options {
 	return o
 }
 
-// text is empty for the usual options.
-func (o options) text() string {
-	if o == (options{}) {
-		return ""
-	}
-	data, err := json.Marshal(o)
-	if err != nil {
-		panic(prefix + err.Error()) // it has nothing but numbers and a string
-	}
-	return string(data)
-}
-
-// newTask is the message of a task, but for its payload.
-func newTask(subject, task string, s *antflow.TaskSettings, codec Codec) *nats.Msg {
-	h := nats.Header{headerExpect: {"0"}, headerTask: {schema + " " + strconv.QuoteToASCII(task)}}
-	if codec != JSON {
-		h[headerCodec] = []string{codec.Name()}
-	}
-	if s.Key != "" {
-		h[headerKey] = []string{strconv.QuoteToASCII(s.Key)}
-	}
-	if text := optionsOf(task, s).text(); text != "" {
-		h[headerOptions] = []string{text}
-	}
-	return &nats.Msg{Subject: subject, Header: h}
+// newTask is the message of a task.
+func newTask(name string, x extras, payload []byte) []byte {
+	b := make([]byte, 0, len(schema)+len(name)+len(payload)+8)
+	b = strconv.AppendQuoteToASCII(append(b, schema+" "...), name)
+	return append(x.endLine(b), payload...)
 }
 
 // A task is what a message says of one.
 type task struct {
 	place
-	name    string
-	codec   string
-	object  string
-	options options
+	name string
+	extras
 	payload []byte
 }
 
 // parseTask reads a task. The error is a result for it.
-func parseTask(p place, h nats.Header, payload []byte) (t task, err error) {
-	t = task{place: p, codec: JSON.Name(), object: h.Get(headerObject), payload: payload}
-	v, name, _ := strings.Cut(h.Get(headerTask), " ")
+func parseTask(p place, data []byte) (t task, err error) {
+	head, payload := split(data)
+	t = task{place: p, payload: payload}
+	v, rest, _ := strings.Cut(head, " ")
 	if v != schema {
 		return t, failure("%v: a task of schema %q, and this worker knows %q", ErrSchema, clip(v), schema)
 	}
-	if t.name, err = strconv.Unquote(name); err != nil {
-		return t, failure("%v: the header %s is %q", ErrDecode, headerTask, clip(h.Get(headerTask)))
+	if t.name, rest, err = unquote(rest); err != nil {
+		return t, failure("%v: a task begins with %q", ErrDecode, clip(head))
 	}
-	if c := h.Get(headerCodec); c != "" {
-		t.codec = c
+	if err := t.parse(rest); err != nil {
+		return t, err
 	}
-	if text := h.Get(headerOptions); text != "" {
-		if err := json.Unmarshal([]byte(text), &t.options); err != nil {
-			return t, failure("%v: the header %s: %v", ErrDecode, headerOptions, err)
-		}
-		o := &t.options
-		if o.Retries < 0 || o.RetryDelay < 0 || o.Timeout < 0 || o.QueueTimeout < 0 {
-			return t, failure("%v: the header %s has a negative number: %s", ErrDecode, headerOptions, clip(text))
-		}
+	if o := &t.options; o.Retries < 0 || o.RetryDelay < 0 || o.Timeout < 0 || o.QueueTimeout < 0 {
+		return t, failure("%v: a first line has a negative number:%s", ErrDecode, clip(rest))
 	}
 	return t, nil
+}
+
+// unquote reads the Go string that text begins with.
+func unquote(text string) (s, rest string, err error) {
+	quoted, err := strconv.QuotedPrefix(text)
+	if err == nil {
+		s, err = strconv.Unquote(quoted)
+	}
+	return s, text[len(quoted):], err
 }
 
 // A start is what workers tell of attempts that have begun, many in one message.
@@ -136,53 +163,56 @@ const (
 	endCanceled = "canceled"
 )
 
-// An outcome is what the header of a result tells.
+// An outcome is what the first line of a result tells.
 type outcome struct {
 	end         string
 	attempts    int
 	queued, ran time.Duration
-	worker      string
+	worker      string // empty: none has made it
 }
 
-func (o outcome) text() string {
-	b := make([]byte, 0, 64)
+// newResult is the message of a result.
+func newResult(o outcome, x extras, payload []byte) []byte {
+	b := make([]byte, 0, 48+len(o.worker)+len(payload))
 	b = append(b, schema...)
 	b = append(append(b, ' '), o.end...)
 	b = strconv.AppendInt(append(b, ' '), int64(o.attempts), 10)
 	b = strconv.AppendInt(append(b, ' '), int64(o.queued), 10)
 	b = strconv.AppendInt(append(b, ' '), int64(o.ran), 10)
-	return string(append(append(b, ' '), orElse(o.worker, noWorker)...))
+	b = strconv.AppendQuoteToASCII(append(b, ' '), o.worker)
+	return append(x.endLine(b), payload...)
 }
 
-// noWorker stands for the worker of a result that none has made. A header can't
-// end with a blank.
-const noWorker = "-"
-
-// parseOutcome reads an outcome. Of the figures, which nothing depends on, those
-// that can't be read are zero.
-func parseOutcome(text string) (o outcome, err error) {
-	parts := strings.SplitN(text, " ", 6)
-	if parts[0] != schema {
-		return o, failure("%v: a result of schema %q, and this client knows %q", ErrSchema, clip(parts[0]), schema)
-	}
-	if len(parts) != 6 || parts[1] != endOK && parts[1] != endError && parts[1] != endCanceled {
-		return o, failure("%v: the header %s is %q", ErrDecode, headerResult, clip(text))
-	}
-	o.end = parts[1]
-	o.attempts, _ = strconv.Atoi(parts[2])
-	queued, _ := strconv.ParseInt(parts[3], 10, 64)
-	ran, _ := strconv.ParseInt(parts[4], 10, 64)
-	o.queued, o.ran, o.worker = time.Duration(queued), time.Duration(ran), orElse(parts[5], noWorker)
-	return o, nil
+// A result is what a message says of how a task ended.
+type result struct {
+	outcome
+	extras
+	payload []byte
 }
 
-// newResult is the message of a result. codec is of a value.
-func newResult(subject string, o outcome, codec string, payload []byte) *nats.Msg {
-	h := nats.Header{headerExpect: {"0"}, headerResult: {o.text()}}
-	if codec != "" && codec != JSON.Name() {
-		h[headerCodec] = []string{codec}
+// parseResult reads a result. Of the figures, which nothing depends on, those
+// that can't be are zero.
+func parseResult(data []byte) (r result, err error) {
+	head, payload := split(data)
+	r.payload = payload
+	rest := head
+	next := func() (field string) {
+		field, rest, _ = strings.Cut(rest, " ")
+		return field
 	}
-	return &nats.Msg{Subject: subject, Header: h, Data: payload}
+	if v := next(); v != schema {
+		return r, failure("%v: a result of schema %q, and this client knows %q", ErrSchema, clip(v), schema)
+	}
+	r.end = next()
+	attempts, _ := strconv.Atoi(next())
+	queued, _ := strconv.ParseInt(next(), 10, 64)
+	ran, _ := strconv.ParseInt(next(), 10, 64)
+	r.attempts, r.queued, r.ran = max(attempts, 0), max(time.Duration(queued), 0), max(time.Duration(ran), 0)
+	r.worker, rest, err = unquote(rest)
+	if err != nil || r.end != endOK && r.end != endError && r.end != endCanceled {
+		return r, failure("%v: a result begins with %q", ErrDecode, clip(head))
+	}
+	return r, r.parse(rest)
 }
 
 // A mark is what is noted of the attempts of a task that doesn't go the usual
@@ -191,7 +221,7 @@ func newResult(subject string, o outcome, codec string, payload []byte) *nats.Ms
 // has the sums, so the last one is enough.
 type mark struct {
 	Kind     markKind      `json:"kind"`
-	N        int           `json:"n"`        // of this task, from 1
+	N        int           `json:"-"`        // of this task, from 1; the subject has it
 	Attempts int           `json:"attempts"` // that have begun, as far as is known
 	Failed   int           `json:"failed"`   // of them, those that returned an error
 	Crashed  int           `json:"crashed"`  // begun, without any word since
@@ -199,6 +229,19 @@ type mark struct {
 	Delay    time.Duration `json:"delay,omitempty"`
 	Ran      time.Duration `json:"ran,omitempty"`
 	Worker   string        `json:"worker,omitempty"`
+}
+
+// parseMark reads a mark; false: it makes no sense, and counts as one that says
+// nothing.
+func parseMark(subject string, data []byte) (m mark, ok bool) {
+	n, _ := strconv.ParseUint(subject[strings.LastIndexByte(subject, '.')+1:], 10, 31)
+	err := json.Unmarshal(data, &m)
+	if err != nil || min(m.Attempts, m.Failed, m.Crashed) < 0 || max(m.Attempts, m.Failed, m.Crashed) > 1<<30 ||
+		m.Attempts == 0 && (m.Kind == markBegan || m.Kind == markFailed) {
+		return mark{N: int(n)}, false
+	}
+	m.N = int(n)
+	return m, true
 }
 
 type markKind string

@@ -25,17 +25,9 @@ func subjects(task, key string) (input, result, attempt string) {
 	return "antflow.default.task.default.p1." + id, "antflow.default.result." + id, "antflow.default.attempt." + id + ".1"
 }
 
-func publish(r *rig, js jetstream.JetStream, subject string, data string, headers ...string) {
+func publish(r *rig, js jetstream.JetStream, subject string, data string) {
 	r.t.Helper()
-	m := &nats.Msg{Subject: subject, Data: []byte(data)}
-	if len(headers) > 0 {
-		m.Header = make(nats.Header)
-	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		m.Header.Set(name, value)
-	}
-	if _, err := js.PublishMsg(r.ctx, m); err != nil {
+	if _, err := js.PublishMsg(r.ctx, &nats.Msg{Subject: subject, Data: []byte(data)}); err != nil {
 		r.t.Fatal(subject, ": ", err)
 	}
 }
@@ -56,31 +48,32 @@ func TestContractStrangeTasks(t *testing.T) {
 	calls := make(chan string, 100)
 	task := keep("task", calls)
 	messages := []struct {
-		data    string
-		headers []string
-		err     error
-		says    string
+		data string
+		err  error
+		says string
 	}{
-		{`"x"`, []string{`Antflow-Task: 99 "task"`}, cluster.ErrSchema, `"99"`},
-		{`"x"`, []string{`Antflow-Task: 0 "task"`}, cluster.ErrSchema, `"0"`},
-		{`"x"`, []string{`Antflow-Schema: 2`}, cluster.ErrSchema, ""},
-		{"\x00\xff garbage", nil, cluster.ErrSchema, ""},
-		{"", nil, cluster.ErrSchema, ""},
-		{`"x"`, []string{`Antflow-Task: 1 task`}, cluster.ErrDecode, "task"},
-		{`"x"`, []string{`Antflow-Task: 1`}, cluster.ErrDecode, ""},
-		{`"x"`, []string{`Antflow-Task: 1 "who?"`}, cluster.ErrNoHandler, "who?"},
-		{`"x`, []string{`Antflow-Task: 1 "task"`}, cluster.ErrDecode, "task"},
-		{``, []string{`Antflow-Task: 1 "task"`}, cluster.ErrDecode, "task"},
-		{`"x"`, []string{`Antflow-Task: 1 "task"`, `Antflow-Options: {"retries":-1}`}, cluster.ErrDecode, "-1"},
-		{`"x"`, []string{`Antflow-Task: 1 "task"`, `Antflow-Options: nonsense`}, cluster.ErrDecode, "Options"},
-		{`"x"`, []string{`Antflow-Task: 1 "task"`, `Antflow-Codec: morse`}, cluster.ErrDecode, `"morse"`},
-		{``, []string{`Antflow-Task: 1 "task"`, `Antflow-Object: nowhere`}, nil, "not found"},
+		{"99 \"task\"\n\"x\"", cluster.ErrSchema, `"99"`},
+		{"0 \"task\"\n\"x\"", cluster.ErrSchema, `"0"`},
+		{"\"x\"", cluster.ErrSchema, ""},
+		{"\x00\xff garbage", cluster.ErrSchema, ""},
+		{"", cluster.ErrSchema, ""},
+		{"\n\n\n", cluster.ErrSchema, ""},
+		{"1 task\n\"x\"", cluster.ErrDecode, "task"},
+		{"1\n\"x\"", cluster.ErrDecode, ""},
+		{"1 \"who?\"\n\"x\"", cluster.ErrNoHandler, "who?"},
+		{"1 \"task\"\n\"x", cluster.ErrDecode, "task"},
+		{"1 \"task\"\n", cluster.ErrDecode, "task"},
+		{"1 \"task\"", cluster.ErrDecode, "task"},
+		{"1 \"task\" {\"retries\":-1}\n\"x\"", cluster.ErrDecode, "-1"},
+		{"1 \"task\" nonsense\n\"x\"", cluster.ErrDecode, "first line"},
+		{"1 \"task\" {\"codec\":\"morse\"}\n\"x\"", cluster.ErrDecode, `"morse"`},
+		{"1 \"task\" {\"object\":\"nowhere\"}\n", nil, "not found"},
 	}
 	var fs []*antflow.Future[string]
 	for i, m := range messages {
 		key := fmt.Sprint("key ", i)
 		input, _, _ := subjects("task", key)
-		publish(r, js, input, m.data, m.headers...)
+		publish(r, js, input, m.data)
 		fs = append(fs, task.Submit(r.ctx, c, "x", antflow.Key(key)))
 	}
 	r.flush(c)
@@ -95,7 +88,7 @@ func TestContractStrangeTasks(t *testing.T) {
 			is = append(is, m.err)
 		}
 		if says(t, fail(r, fs[i], is...), m.says); t.Failed() {
-			t.Fatalf("that was message %d: %q, %q", i, m.headers, m.data)
+			t.Fatalf("that was message %d: %q", i, m.data)
 		}
 	}
 	get(r, task.Submit(r.ctx, c, "after"))
@@ -114,7 +107,7 @@ func TestContractStrangeSubjects(t *testing.T) {
 	calls := make(chan string, 100)
 	task := keep("task", calls)
 	for _, s := range []string{"task.default.p1.x", "task.default.p1.a.b.c", "task.default.p1.a.b", "attempt.x.y.z", "attempt.x", "result.x"} {
-		m := &nats.Msg{Subject: "antflow.default." + s, Data: []byte("?"), Header: nats.Header{"Antflow-Task": {`1 "task"`}}}
+		m := &nats.Msg{Subject: "antflow.default." + s, Data: []byte("1 \"task\"\n?")}
 		if _, err := js.PublishMsg(r.ctx, m); err != nil {
 			t.Log(s, ": ", err) // the streams don't have it
 		}
@@ -150,28 +143,29 @@ func TestContractStrangeResults(t *testing.T) {
 	calls := make(chan string, 100)
 	task := keep("task", calls)
 	for i, m := range []struct {
-		data    string
-		headers []string
-		err     error
-		says    string
+		data string
+		err  error
+		says string
 	}{
-		{`"x"`, []string{`Antflow-Result: 77 ok 1 0 0 w`}, cluster.ErrSchema, `"77"`},
-		{`"x"`, []string{`Antflow-Schema: 1`}, cluster.ErrSchema, ""},
-		{`?`, nil, cluster.ErrSchema, ""},
-		{`"x"`, []string{`Antflow-Result: 1 perhaps 1 0 0 w`}, cluster.ErrDecode, "perhaps"},
-		{`"x"`, []string{`Antflow-Result: 1`}, cluster.ErrDecode, ""},
-		{`"x`, []string{`Antflow-Result: 1 ok 1 0 0 w`}, cluster.ErrDecode, ""},
-		{`"x"`, []string{`Antflow-Result: 1 ok 1 0 0 w`, `Antflow-Codec: morse`}, cluster.ErrDecode, `"morse"`},
-		{`?`, []string{`Antflow-Result: 1 error 1 0 0 w`}, cluster.ErrDecode, ""},
-		{`"x"`, []string{`Antflow-Result: 1 ok 1 0 0 w`}, nil, ""},
-		{`"x"`, []string{`Antflow-Result: 1 ok many nanoseconds ? w`}, nil, ""},
+		{"77 ok 1 0 0 \"w\"\n\"x\"", cluster.ErrSchema, `"77"`},
+		{"\"x\"", cluster.ErrSchema, ""},
+		{"", cluster.ErrSchema, ""},
+		{"1 perhaps 1 0 0 \"w\"\n\"x\"", cluster.ErrDecode, "perhaps"},
+		{"1\n\"x\"", cluster.ErrDecode, ""},
+		{"1 ok 1 0 0 w\n\"x\"", cluster.ErrDecode, ""},
+		{"1 ok 1 0 0 \"w\"\n\"x", cluster.ErrDecode, ""},
+		{"1 ok 1 0 0 \"w\" {\"codec\":\"morse\"}\n\"x\"", cluster.ErrDecode, `"morse"`},
+		{"1 error 1 0 0 \"w\"\n?", cluster.ErrDecode, ""},
+		{"1 ok 1 0 0 \"w\"\n\"x\"", nil, ""},
+		{"1 ok many nanoseconds ? \"w\"\n\"x\"", nil, ""},
+		{"1 ok -1 -2 -3 \"w\"\n\"x\"", nil, ""},
 	} {
 		key := fmt.Sprint("key ", i)
 		_, result, _ := subjects("task", key)
 		c := r.connect(cluster.Session("raw")) // which waits while the result comes
 		early := task.Submit(r.ctx, c, "x", antflow.Key(key))
 		r.flush(c)
-		publish(r, js, result, m.data, m.headers...)
+		publish(r, js, result, m.data)
 		late := task.Submit(r.ctx, r.connect(cluster.Session("raw")), "x", antflow.Key(key)) // and one that finds it
 		for _, f := range []*antflow.Future[string]{early, late} {
 			if m.err == nil && m.says == "" {
@@ -185,7 +179,7 @@ func TestContractStrangeResults(t *testing.T) {
 				is = append(is, m.err)
 			}
 			if says(t, fail(r, f, is...), m.says); t.Failed() {
-				t.Fatalf("that was message %d: %q, %q", i, m.headers, m.data)
+				t.Fatalf("that was message %d: %q", i, m.data)
 			}
 		}
 	}
@@ -203,7 +197,7 @@ func TestContractResultObjectMissing(t *testing.T) {
 	c := r.connect(cluster.Session("raw"))
 	f := echo[string]("echo").Submit(r.ctx, c, "x", antflow.Key("k"))
 	r.flush(c)
-	publish(r, js, result, "", "Antflow-Result: 1 ok 1 0 0 w", "Antflow-Object: nowhere")
+	publish(r, js, result, "1 ok 1 0 0 \"w\" {\"object\":\"nowhere\"}\n")
 	says(t, fail(r, f), "not found")
 }
 
@@ -215,19 +209,20 @@ func TestContractStrangeMarks(t *testing.T) {
 	calls := make(chan string, 100)
 	task := keep("task", calls)
 	var fs []*antflow.Future[string]
-	for i, m := range []struct {
-		data    string
-		headers []string
-	}{
-		{`?`, nil},
-		{`?`, []string{`Antflow-Attempt: 1`}},
-		{`{}`, []string{`Antflow-Attempt: 5`}},
-		{`{"kind":"odd","n":-3,"attempts":-7}`, []string{`Antflow-Attempt: 1`}},
+	for i, data := range []string{
+		`?`,
+		``,
+		`{}`,
+		`{"kind":"odd","n":-3,"attempts":-7}`,
+		`{"kind":"failed","n":1,"attempts":-7}`,
+		`{"kind":"failed","n":1,"attempts":2,"failed":-7,"crashed":-1}`,
+		`{"kind":"began","n":9223372036854775807,"attempts":9223372036854775807}`,
 	} {
 		key := fmt.Sprint("key ", i)
 		_, _, attempt := subjects("task", key)
-		publish(r, js, attempt, m.data, m.headers...)
-		fs = append(fs, task.Submit(r.ctx, c, "x", antflow.Key(key)))
+		publish(r, js, attempt, data)
+		// With a queue timeout the worker looks at the notes first.
+		fs = append(fs, task.Submit(r.ctx, c, "x", antflow.Key(key), antflow.QueueTimeout(time.Hour)))
 	}
 	r.flush(c)
 	r.serve(handlers(task), cluster.Lease(time.Second))

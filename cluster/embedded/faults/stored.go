@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -80,12 +81,13 @@ func (l *lab) readResults(ctx context.Context) (records []record, err error) {
 		}
 		for m := range batch.Messages() {
 			// The schema, the end, and figures.
-			outcome := strings.Fields(m.Headers().Get("Antflow-Result"))
+			line, payload, _ := bytes.Cut(m.Data(), []byte("\n"))
+			outcome := strings.Fields(string(line))
 			if len(outcome) < 2 {
-				return nil, fmt.Errorf("a result without an end is stored at %s: %v", m.Subject(), m.Headers())
+				return nil, fmt.Errorf("a result without an end is stored at %s: %.200q", m.Subject(), m.Data())
 			}
 			e := end(outcome[1])
-			records = append(records, record{strings.TrimPrefix(m.Subject(), prefix), e, storedValue(e, m.Data())})
+			records = append(records, record{strings.TrimPrefix(m.Subject(), prefix), e, storedValue(e, payload)})
 		}
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%d of %d results were read: %w", len(records), want, errors.Join(ctx.Err(), batch.Error()))
