@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/url"
 	"strings"
@@ -24,6 +25,9 @@ type broker struct {
 	expects        bool        // messages have to say that they expect none on their subject
 	up             atomic.Bool // all of this is there
 	closing        atomic.Bool // by us
+	nonce          string      // of this connection, for what it notes
+	lastSeq        uint64      // of the results, at the beginning
+	then, at       time.Time   // one moment by the broker's clock and by this one
 
 	storeMu sync.Mutex
 	store   jetstream.ObjectStore // of large payloads; nil until there is one
@@ -45,7 +49,8 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks) 
 	if s.err != nil {
 		return nil, s.err
 	}
-	b := &broker{settings: *s}
+	b := &broker{settings: *s, nonce: rand.Text()}
+	d := &dialer{ctx: ctx}
 	dial := []nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
@@ -67,12 +72,13 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks) 
 		}),
 		nats.IgnoreAuthErrorAbort(), // credentials are changed while programs run
 	}
-	if d, ok := ctx.Deadline(); ok {
-		dial = append(dial, nats.Timeout(max(time.Until(d), time.Millisecond)))
-	}
-	dial = append(append(dial, s.nats...), b.tell(call))
+	dial = append(append(dial, s.nats...), b.tell(call), d.use)
 	nc, err := nats.Connect(urls, dial...)
+	d.connected()
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, failure("no connection to %s: %v", redacted(urls), err)
 	}
 	b.nc = nc
@@ -185,8 +191,23 @@ func (b *broker) setup(ctx context.Context) error {
 		}
 		b.expects = b.expects || (*streams[i]).CachedInfo().Config.Replicas > 1
 	}
-	return nil
+	return insist(ctx, func(ctx context.Context) error {
+		before := time.Now()
+		info, err := b.results.Info(ctx)
+		if err != nil {
+			return failure("the stream %s: %v", results.Name, err)
+		}
+		b.lastSeq = info.State.LastSeq
+		b.then, b.at = info.TimeStamp, before.Add(time.Since(before)/2)
+		return nil
+	})
 }
+
+// clock is what the broker's clock showed at t of this one, which may differ, and
+// may be set meanwhile: what counts is the time that passed.
+func (b *broker) clock(t time.Time) time.Time { return b.then.Add(t.Sub(b.at)) }
+
+func (b *broker) now() time.Time { return b.clock(time.Now()) }
 
 // ensureStream makes a stream, unless it is there.
 func (b *broker) ensureStream(ctx context.Context, cfg *jetstream.StreamConfig) (jetstream.Stream, error) {

@@ -38,9 +38,7 @@ func (c *Client) withdraw(e *entry) {
 			m := c.message(c.space.result(e.key), newResult(outcome{end: endCanceled}, extras{}, nil))
 			_, err := c.js.PublishMsg(ctx, m)
 			switch fateOf(err) {
-			case stored:
-			case existing:
-				return nil
+			case stored, existing: // by us, perhaps, and the answer was lost
 			case refused:
 				c.log.Error("antflow: the broker refuses a cancellation", "task", e.key, "err", err)
 				return nil

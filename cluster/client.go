@@ -37,9 +37,10 @@ type Client struct {
 	next    atomic.Uint64
 	ctx     context.Context // ends with the connection
 	cancel  context.CancelCauseFunc
-	feed    jetstream.ConsumeContext // of results
-	watched chan struct{}            // closed when watch has ended
-	up      atomic.Bool              // all of it is there, and may be ended
+	feed    jetstream.ConsumeContext      // of results; of watch, when that has begun
+	newest  atomic.Pointer[jetstream.Msg] // that came to told
+	watched chan struct{}                 // closed when watch has ended
+	up      atomic.Bool                   // all of it is there, and may be ended
 
 	// window has a place for each task that the broker has not acknowledged.
 	window chan struct{}
@@ -50,8 +51,9 @@ type Client struct {
 	full    bool          // some of them because the backlog is full
 	again   *time.Timer   // for the held
 	pause   time.Duration // before they are
-	flushed []chan struct{}
-	unacked int
+	begun   uint64        // how many entries there were
+	unacked int           // of them, those that the broker doesn't have
+	flushes []*flush
 
 	closing sync.Once
 	ending  sync.Once
@@ -125,16 +127,18 @@ type entry struct {
 	level level
 
 	// Guarded by c.mu.
-	since   time.Time // when it was submitted, or looked after
-	msg     *nats.Msg // until the broker has it
-	state   entryState
-	calls   []antflow.Remote // more than one where a key was submitted again
-	joined  *entry           // that has the calls of this one
-	asked   bool             // its cancellation
-	unsure  bool             // it was published, and the broker may have it
-	late    bool             // its queue timeout has passed
-	timer   *time.Timer      // for that
-	refuses bool             // a full backlog fails it
+	since    time.Time // when it was submitted, or looked after
+	msg      *nats.Msg // until the broker has it
+	state    entryState
+	calls    []antflow.Remote // more than one where a key was submitted again
+	joined   *entry           // that has the calls of this one
+	asked    bool             // its cancellation
+	unsure   bool             // it was published, and the broker may have it
+	late     bool             // its queue timeout has passed
+	timer    *time.Timer      // for that
+	refuses  bool             // a full backlog fails it
+	number   uint64           // as begun, when it began
+	fetching bool             // its result, which is an object
 }
 
 type entryState uint8

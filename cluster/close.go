@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 
 	"github.com/antflow/antflow"
 )
@@ -16,19 +17,29 @@ func (c *Client) Flush(ctx context.Context) error {
 		c.mu.Unlock()
 		return nil
 	}
-	flushed := make(chan struct{})
-	c.flushed = append(c.flushed, flushed)
+	f := &flush{upTo: c.begun, left: c.unacked, done: make(chan struct{})}
+	c.flushes = append(c.flushes, f)
 	c.mu.Unlock()
 	return antflow.Blocking(ctx, func() error {
 		select {
-		case <-flushed:
+		case <-f.done:
 			return nil
 		case <-c.ctx.Done():
 			return context.Cause(c.ctx)
 		case <-ctx.Done():
+			c.mu.Lock()
+			c.flushes = slices.DeleteFunc(c.flushes, func(other *flush) bool { return other == f })
+			c.mu.Unlock()
 			return &antflow.WaitError{Err: context.Cause(ctx)}
 		}
 	})
+}
+
+// A flush waits for the broker to have the entries up to a number.
+type flush struct {
+	upTo uint64
+	left int // of them, those that it doesn't have
+	done chan struct{}
 }
 
 // Shutdown stops admission, waits for the results of all tasks, and closes the
@@ -103,6 +114,7 @@ func (c *Client) end(cause error) {
 	c.ending.Do(func() {
 		defer close(c.ended)
 		c.cancel(cause)
+		<-c.watched
 		c.feed.Stop()
 		c.io.Shutdown(context.Background(), antflow.CancelRunning())
 		c.mu.Lock()
@@ -111,7 +123,6 @@ func (c *Client) end(cause error) {
 		}
 		c.mu.Unlock()
 		c.close()
-		<-c.watched
 	})
 	<-c.ended
 }

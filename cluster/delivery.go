@@ -69,8 +69,9 @@ type delivery struct {
 
 	redelivered bool // the broker has given it to somebody before
 
-	last     mark // the last one that was noted of the task; its N is 0 when there is none
-	attempts int  // that have begun, this one included
+	last     mark  // the last one that was noted of the task; its N is 0 when there is none
+	next     *mark // the one that is being noted before it starts, if one has to be
+	attempts int   // that have begun, this one included
 	began    time.Time
 	ran      time.Duration
 	fetched  bool   // the task's payload was, which is an object

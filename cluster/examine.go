@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/antflow/antflow"
 )
@@ -27,14 +26,43 @@ func (d *delivery) examine(ctx context.Context) error {
 		d.acknowledge()
 		return nil
 	}
-	if d.last, err = w.lastMark(ctx, d.task.key); err != nil {
-		return err
+	if d.next == nil { // or a note was written already, and the answer lost
+		if d.last, err = w.lastMark(ctx, d.task.key); err != nil {
+			return err
+		}
+		began, refusal := d.begins()
+		if refusal != nil {
+			d.refuse(refusal)
+			return nil
+		}
+		d.next = &began
 	}
-	began := d.last
+	ok, err := w.note(ctx, d.task.key, *d.next)
+	switch {
+	case err != nil && fateOf(err) == refused:
+		d.refuse(failure("the broker refuses the note of an attempt: %v", err))
+	case err != nil:
+		return err
+	case !ok: // somebody else is quicker, and has it now
+		w.feed.freed()
+		d.release("")
+	case d.next.Kind == markExpired:
+		d.refuse(antflow.ErrQueueTimeout)
+	default:
+		d.last, d.attempts = *d.next, d.next.Attempts
+		d.start()
+	}
+	return nil
+}
+
+// begins returns the mark of the attempt that is about to begin, or of its never
+// beginning, or with what the task fails at once.
+func (d *delivery) begins() (began mark, refusal error) {
+	w := d.w
+	began = d.last
 	switch d.last.Kind {
 	case markExpired:
-		d.refuse(antflow.ErrQueueTimeout)
-		return nil
+		return began, antflow.ErrQueueTimeout
 	case markBegan:
 		began.Crashed++
 	case "":
@@ -44,32 +72,16 @@ func (d *delivery) examine(ctx context.Context) error {
 	}
 	if began.Crashed > w.set.crashes {
 		d.attempts = began.Attempts + 1 // refuse counts one less
-		d.refuse(failure("%v: task %q, %d times", ErrCrashed, d.task.name, began.Crashed))
-		return nil
+		return began, failure("%v: task %q, %d times", ErrCrashed, d.task.name, began.Crashed)
 	}
 	began.Kind, began.Worker, began.Err, began.Delay, began.Ran = markBegan, w.set.name, nil, 0, 0
 	began.N++
-	if limit := d.task.options.QueueTimeout; limit > 0 && began.Attempts == 0 && time.Since(d.since) >= limit {
+	if limit := d.task.options.QueueTimeout; limit > 0 && began.Attempts == 0 && w.now().Sub(d.since) >= limit {
 		began.Kind = markExpired
 	} else {
 		began.Attempts++
 	}
-	ok, err := w.note(ctx, d.task.key, began)
-	switch {
-	case err != nil && fateOf(err) == refused:
-		d.refuse(failure("the broker refuses the note of an attempt: %v", err))
-	case err != nil:
-		return err
-	case !ok: // somebody else is quicker, and has it now
-		w.feed.freed()
-		d.release("")
-	case began.Kind == markExpired:
-		d.refuse(antflow.ErrQueueTimeout)
-	default:
-		d.last, d.attempts = began, began.Attempts
-		d.start()
-	}
-	return nil
+	return began, nil
 }
 
 // lastMark returns the last mark of a task; its N is 0 when there is none.
@@ -88,6 +100,7 @@ func (b *broker) lastMark(ctx context.Context, k string) (m mark, err error) {
 // note writes a mark; false: that number is taken by somebody else.
 func (b *broker) note(ctx context.Context, k string, m mark) (ok bool, err error) {
 	subject := b.space.attempt(k) + "." + strconv.Itoa(m.N)
+	m.By = b.nonce
 	data := encode(m)
 	_, err = b.js.PublishMsg(ctx, b.message(subject, data))
 	switch fateOf(err) {

@@ -35,7 +35,7 @@ func (d *delivery) outcome(end string) outcome {
 	if d.began.IsZero() {
 		o.attempts--
 	} else {
-		o.queued = max(d.began.Sub(d.since), 0)
+		o.queued = max(d.w.clock(d.began).Sub(d.since), 0)
 	}
 	return o
 }

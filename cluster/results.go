@@ -18,30 +18,35 @@ import (
 func (c *Client) listen(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
-	var info *jetstream.StreamInfo
-	err := insist(ctx, func(ctx context.Context) (err error) {
-		info, err = c.broker.results.Info(ctx)
-		return err
-	})
-	if err != nil {
-		return failure("the stream %s: %v", c.space.results(), err)
+	err := c.follow(ctx, c.lastSeq+1)
+	if err == nil {
+		_, err = c.nc.Subscribe(c.space.started(c.session), c.began)
 	}
+	if err != nil {
+		return failure("the results of session %s: %v", c.session, err)
+	}
+	return nil
+}
+
+// follow has what is recorded from a number on come to told.
+func (c *Client) follow(ctx context.Context, from uint64) error {
 	var feed jetstream.Consumer
-	err = insist(ctx, func(ctx context.Context) (err error) {
+	err := insist(ctx, func(ctx context.Context) (err error) {
 		feed, err = c.broker.results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 			FilterSubjects: []string{
 				c.space.prefix() + "result." + c.session + ".>",
 				c.space.prefix() + "attempt." + c.session + ".>",
 			},
 			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-			OptStartSeq:   info.State.LastSeq + 1,
+			OptStartSeq:   from,
 		})
 		return err
 	})
 	if err != nil {
-		return failure("the results of session %s: %v", c.session, err)
+		return err
 	}
-	c.feed, err = feed.Consume(c.told,
+	c.newest.Store(nil)
+	consuming, err := feed.Consume(c.told,
 		jetstream.PullMaxMessages(1000),
 		jetstream.PullExpiry(feedExpiry),
 		jetstream.PullHeartbeat(feedExpiry/5),
@@ -50,12 +55,30 @@ func (c *Client) listen(ctx context.Context) error {
 		}),
 	)
 	if err == nil {
-		_, err = c.nc.Subscribe(c.space.started(c.session), c.began)
+		c.feed = consuming
 	}
+	return err
+}
+
+// refollow begins from the beginning if the stream has fewer messages than the
+// feed has seen: somebody has made it anew, or the broker has lost its end. The
+// feed would wait for the next number for ever.
+func (c *Client) refollow(ctx context.Context) error {
+	newest := c.newest.Load()
+	if newest == nil {
+		return nil
+	}
+	meta, err := (*newest).Metadata()
 	if err != nil {
-		return failure("the results of session %s: %v", c.session, err)
+		return err
 	}
-	return nil
+	info, err := c.broker.results.Info(ctx)
+	if err != nil || info.State.LastSeq >= meta.Sequence.Stream {
+		return err
+	}
+	c.log.Warn("antflow: the stream of results is not what it was", "stream", info.Config.Name, "last", info.State.LastSeq, "seen", meta.Sequence.Stream)
+	c.feed.Stop()
+	return c.follow(ctx, 1)
 }
 
 // began is told of attempts that have begun, if all goes well: nothing keeps
@@ -93,6 +116,7 @@ const feedExpiry = 10 * time.Second
 
 // told is told of a result, or of an attempt.
 func (c *Client) told(m jetstream.Msg) {
+	c.newest.Store(&m)
 	subject := m.Subject()[len(c.space.prefix()):]
 	if rest, ok := strings.CutPrefix(subject, "attempt."); ok {
 		c.attempted(rest, m.Data())
@@ -136,19 +160,30 @@ func (c *Client) attempted(subject string, data []byte) {
 
 // resolve settles the calls of a task with its result.
 func (c *Client) resolve(id string, data []byte) {
-	e := c.take(id)
-	if e == nil {
-		return
-	}
 	r, err := parseResult(data)
-	if err == nil && r.Object != "" {
-		c.resolveObject(e, r)
+	c.mu.Lock()
+	e := c.pending[id]
+	if e == nil {
+		c.mu.Unlock()
 		return
 	}
+	if err == nil && r.Object != "" {
+		c.ackedLocked(e)
+		fetching := e.fetching
+		e.fetching = true
+		c.mu.Unlock()
+		if !fetching {
+			c.resolveObject(e, r)
+		}
+		return
+	}
+	c.takeLocked(e)
+	c.mu.Unlock()
 	e.settle(c.endOf(e, &r, err))
 }
 
-// resolveObject does so with a result whose payload is an object.
+// resolveObject does so with a result whose payload is an object. The entry is
+// pending until that is here, so that the end of the client settles it, too.
 func (c *Client) resolveObject(e *entry, r result) {
 	c.request(func(ctx context.Context) error {
 		data, err := c.fetch(ctx, r.Object)
@@ -160,7 +195,7 @@ func (c *Client) resolveObject(e *entry, r result) {
 		default:
 			return err
 		}
-		e.settle(c.endOf(e, &r, err))
+		c.settle(e, c.endOf(e, &r, err))
 		return nil
 	})
 }

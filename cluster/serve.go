@@ -183,7 +183,7 @@ func (w *worker) open(ctx context.Context) error {
 }
 
 // ensureConsumers makes the consumers of the queues, unless they are there, and
-// returns their lease.
+// returns the least of their leases.
 func (w *worker) ensureConsumers(ctx context.Context) (lease time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
 	defer cancel()
@@ -199,8 +199,12 @@ func (w *worker) ensureConsumers(ctx context.Context) (lease time.Duration, err 
 				MaxAckPending: -1, // delayed naks count among these
 				MaxWaiting:    1 << 14,
 			}
-			if lease, err = w.ensureConsumer(ctx, cfg); err != nil {
+			l, err := w.ensureConsumer(ctx, cfg)
+			if err != nil {
 				return 0, err
+			}
+			if lease == 0 || l < lease {
+				lease = l
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -31,6 +32,7 @@ func (c *Client) begin(ctx context.Context, e *entry, keyed bool, limit time.Dur
 	}
 	if other := c.pending[e.id]; other != nil {
 		other.calls = append(other.calls, e.calls...)
+		other.refuses = other.refuses && e.refuses
 		e.joined = other
 		asked := e.asked
 		c.mu.Unlock()
@@ -41,6 +43,8 @@ func (c *Client) begin(ctx context.Context, e *entry, keyed bool, limit time.Dur
 		return nil
 	}
 	c.pending[e.id] = e
+	c.begun++
+	e.number = c.begun
 	c.unacked++
 	e.unsure = keyed // another client, or an earlier one, may have published it
 	if limit > 0 {
@@ -109,7 +113,7 @@ func (c *Client) publish(e *entry) {
 	if (e.asked || e.late) && !e.unsure {
 		end := e.unsentLocked()
 		c.mu.Unlock()
-		c.settle(e.id, end)
+		c.settle(e, end)
 		return
 	}
 	e.state = entryUnacked
@@ -141,7 +145,7 @@ func (c *Client) rejected(e *entry, end antflow.RemoteEnd) {
 		case m != nil:
 			c.resolve(e.id, m.Data)
 		default:
-			c.settle(e.id, end)
+			c.settle(e, end)
 		}
 		return nil
 	})
@@ -185,7 +189,7 @@ func (c *Client) answered(m *nats.Msg, err error) {
 		return
 	}
 	c.mu.Unlock()
-	go c.settle(e.id, end) // callbacks may submit
+	go c.settle(e, end) // callbacks may submit
 }
 
 // ackedLocked notes that the broker has the task.
@@ -195,12 +199,16 @@ func (c *Client) ackedLocked(e *entry) {
 	}
 	e.msg, e.state = nil, entryStored
 	<-c.window
-	if c.unacked--; c.unacked == 0 {
-		for _, flushed := range c.flushed {
-			close(flushed)
+	c.unacked--
+	c.flushes = slices.DeleteFunc(c.flushes, func(f *flush) bool {
+		if e.number > f.upTo {
+			return false
 		}
-		c.flushed = nil
-	}
+		if f.left--; f.left == 0 {
+			close(f.done)
+		}
+		return f.left == 0
+	})
 }
 
 func (c *Client) acknowledged(e *entry) {
@@ -280,15 +288,9 @@ func (c *Client) republish() {
 	}
 }
 
-// take takes an entry out, for whoever is to settle its calls.
-func (c *Client) take(id string) *entry {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.pending[id]
-	if e == nil {
-		return nil
-	}
-	delete(c.pending, id)
+// takeLocked takes a pending entry out, for whoever is to settle its calls.
+func (c *Client) takeLocked(e *entry) {
+	delete(c.pending, e.id)
 	c.ackedLocked(e)
 	if e.timer != nil {
 		e.timer.Stop()
@@ -297,12 +299,17 @@ func (c *Client) take(id string) *entry {
 		c.pause = firstPause
 		c.again.Reset(firstPause)
 	}
-	return e
 }
 
-// settle ends a task.
-func (c *Client) settle(id string, end antflow.RemoteEnd) {
-	if e := c.take(id); e != nil {
+// settle ends a task, unless somebody else does.
+func (c *Client) settle(e *entry, end antflow.RemoteEnd) {
+	c.mu.Lock()
+	ours := c.pending[e.id] == e
+	if ours {
+		c.takeLocked(e)
+	}
+	c.mu.Unlock()
+	if ours {
 		e.settle(end)
 	}
 }

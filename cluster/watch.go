@@ -16,10 +16,9 @@ const (
 	watchMost  = 256         // tasks each time
 )
 
-// watch looks after tasks that nothing was heard of for a while, the oldest
-// first. Nothing should get lost; but streams are purged by operators, and
-// results expire, and a future that waits for what will never come is the worst
-// of errors.
+// watch looks after tasks that nothing was heard of for a while. Nothing should
+// get lost; but streams are purged by operators, and results expire, and a future
+// that waits for what will never come is the worst of errors.
 func (c *Client) watch() {
 	defer close(c.watched)
 	ticker := time.NewTicker(watchEvery)
@@ -30,12 +29,24 @@ func (c *Client) watch() {
 			return
 		case <-ticker.C:
 		}
+		if c.waiting() {
+			if err := c.refollow(c.ctx); err != nil {
+				continue // the broker is away
+			}
+		}
 		for _, e := range c.silent(time.Now().Add(-watchAfter)) {
 			if err := c.check(c.ctx, e); err != nil {
 				break // the broker is away
 			}
 		}
 	}
+}
+
+// waiting reports whether there are unfinished tasks.
+func (c *Client) waiting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.pending) > 0
 }
 
 // silent returns some of the tasks that the broker has, and that nobody has
@@ -78,7 +89,7 @@ func (c *Client) check(ctx context.Context, e *entry) error {
 	case result != nil:
 		c.resolve(e.id, result.Data)
 	default:
-		c.settle(e.id, antflow.RemoteEnd{Err: failure("%v: task %s", ErrLost, e.key)})
+		c.settle(e, antflow.RemoteEnd{Err: failure("%v: task %s", ErrLost, e.key)})
 	}
 	return nil
 }

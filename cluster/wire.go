@@ -229,6 +229,7 @@ type mark struct {
 	Delay    time.Duration `json:"delay,omitempty"`
 	Ran      time.Duration `json:"ran,omitempty"`
 	Worker   string        `json:"worker,omitempty"`
+	By       string        `json:"by"` // which process, of several that call themselves the same
 }
 
 // parseMark reads a mark; false: it makes no sense, and counts as one that says

@@ -2,17 +2,15 @@ package embedded_test
 
 import (
 	"context"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/cluster"
+	"github.com/antflow/antflow/cluster/embedded/internal/proxy"
 )
 
 const crashVariable = "ANTFLOW_CONTRACT_CRASH"
@@ -72,56 +70,11 @@ func TestContractCrashTooOften(t *testing.T) {
 	says(t, fail(r, f, cluster.ErrCrashed), "2")
 }
 
-// A proxy can stop to pass anything on.
-type proxy struct {
-	net.Listener
-	to string
-	mu sync.RWMutex // held by who cuts the line
-}
-
-func newProxy(r *rig) *proxy {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	p := &proxy{Listener: l, to: strings.TrimPrefix(r.url, "nats://")}
-	r.t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", p.to)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			go p.pass(in, out)
-			go p.pass(out, in)
-		}
-	}()
-	return p
-}
-
-func (p *proxy) pass(to, from net.Conn) {
-	defer func() { _ = to.Close() }()
-	_, _ = io.Copy(writerFunc(func(data []byte) (int, error) {
-		p.mu.RLock()
-		defer p.mu.RUnlock()
-		return to.Write(data)
-	}), from)
-}
-
-type writerFunc func([]byte) (int, error)
-
-func (w writerFunc) Write(p []byte) (int, error) { return w(p) }
-
 // A worker that is cut off for longer than its lease: another one runs the task,
 // and there is one result, the first.
 func TestContractCutOff(t *testing.T) {
 	r := newRig(t)
-	line := newProxy(r)
+	far, line := r.behind()
 	began, open := make(chan string, 10), make(chan struct{})
 	defer close(open)
 	task := antflow.NewTask("task", func(ctx context.Context, _ int) (string, error) {
@@ -133,17 +86,17 @@ func TestContractCutOff(t *testing.T) {
 		return info.Worker, nil
 	})
 	c := r.connect(cluster.Session("s"))
-	far := *r
-	far.url = "nats://" + line.Addr().String()
 	w := far.serve(handlers(task), cluster.WorkerName("A"), cluster.Lease(time.Second))
 	f := task.Submit(r.ctx, c, 1, antflow.Key("k"))
 	if name := receive(r, began); name != "A" {
 		t.Fatal(name)
 	}
-	line.mu.Lock() // from now on nothing passes
+	line.Stall(proxy.ToServer, true)
+	line.Stall(proxy.ToClient, true)
 	r.serve(handlers(task), cluster.WorkerName("B"), cluster.Lease(time.Second))
 	v := get(r, f)
-	line.mu.Unlock()
+	line.Stall(proxy.ToServer, false)
+	line.Stall(proxy.ToClient, false)
 	if v != "B" || f.Attempts() < 2 {
 		t.Errorf("the result is of %s, after %d attempts", v, f.Attempts())
 	}

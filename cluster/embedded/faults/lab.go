@@ -14,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/antflow/antflow/cluster/embedded/internal/proxy"
 )
 
 // A lab is one run of a scenario: the brokers, the workers and the submitters,
@@ -38,7 +40,7 @@ type lab struct {
 
 	mu       sync.Mutex
 	children []*process
-	proxies  []*proxy
+	proxies  []*proxy.Proxy
 	names    map[string]int
 	notes    []string // what the scenario did and saw
 }
@@ -196,8 +198,8 @@ func (l *lab) submitterAt(url string, s submitOrder, backlog int) (*process, err
 }
 
 // proxy puts a proxy before a broker.
-func (l *lab) proxy(b *process) (*proxy, error) {
-	p, err := newProxy(local(b.o.Broker.Port))
+func (l *lab) proxy(b *process) (*proxy.Proxy, error) {
+	p, err := proxy.New(local(b.o.Broker.Port))
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +220,7 @@ func (l *lab) close() {
 		p.kill()
 	}
 	for _, p := range l.proxies {
-		p.close()
+		p.Close()
 	}
 }
 

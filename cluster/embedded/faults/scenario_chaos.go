@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/antflow/antflow/cluster/embedded/internal/proxy"
 )
 
 // chaos is all faults together, in a random order and at random times, and tasks
@@ -44,8 +46,8 @@ func chaos(l *lab) (x figures, err error) {
 type turmoil struct {
 	l       *lab
 	workers [4]*process
-	proxies [4]*proxy
-	client  *proxy
+	proxies [4]*proxy.Proxy
+	client  *proxy.Proxy
 	did     map[string]int
 }
 
@@ -64,7 +66,7 @@ func (c *turmoil) begin(i int) (err error) {
 			return err
 		}
 	}
-	c.workers[i], err = c.l.workerAt(c.proxies[i].url(), workerOrder{Slots: 4, Lease: lease, Drain: 2 * time.Second})
+	c.workers[i], err = c.l.workerAt(c.proxies[i].URL(), workerOrder{Slots: 4, Lease: lease, Drain: 2 * time.Second})
 	if err == nil {
 		err = c.l.consumersThere()
 	}
@@ -93,7 +95,7 @@ func (c *turmoil) submit(n int) (all []*process, err error) {
 	for _, s := range []struct {
 		url string
 		submitOrder
-	}{{c.l.url, same}, {c.l.url, same}, {c.l.url, submitOrder{Batches: []batch{canceled}}}, {c.client.url(), submitOrder{Batches: []batch{other}}}} {
+	}{{c.l.url, same}, {c.l.url, same}, {c.l.url, submitOrder{Batches: []batch{canceled}}}, {c.client.URL(), submitOrder{Batches: []batch{other}}}} {
 		p, err := c.l.submitterAt(s.url, s.submitOrder, 0)
 		if err != nil {
 			return nil, err
@@ -125,9 +127,9 @@ func (c *turmoil) fault() error {
 	case 3:
 		c.did["acknowledgements lost"]++
 		p := c.proxies[i]
-		p.setDrop(toServer, nth(2, isAck))
+		p.Drop(proxy.ToServer, proxy.Nth(2, proxy.IsAck))
 		l.pause(100*time.Millisecond, lease)
-		p.setDrop(toServer, nil)
+		p.Drop(proxy.ToServer, nil)
 		return nil
 	case 4:
 		c.did["submitter cut off"]++
@@ -146,14 +148,14 @@ func (c *turmoil) fault() error {
 }
 
 // cut cuts a connection, of which nobody is told at first.
-func (c *turmoil) cut(p *proxy) error {
-	p.setStall(toServer, true)
-	p.setStall(toClient, c.l.random.IntN(2) == 0)
+func (c *turmoil) cut(p *proxy.Proxy) error {
+	p.Stall(proxy.ToServer, true)
+	p.Stall(proxy.ToClient, c.l.random.IntN(2) == 0)
 	c.l.pause(0, lease)
-	p.setCut(true)
-	p.setStall(toServer, false)
-	p.setStall(toClient, false)
+	p.Cut(true)
+	p.Stall(proxy.ToServer, false)
+	p.Stall(proxy.ToClient, false)
 	c.l.pause(0, 2*lease)
-	p.setCut(false)
+	p.Cut(false)
 	return nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"time"
+
+	"github.com/antflow/antflow/cluster/embedded/internal/proxy"
 )
 
 // submitterCut cuts the submitter off, in turns: connections are cut; nothing
@@ -20,7 +22,7 @@ func submitterCut(l *lab) (x figures, err error) {
 	keyed.Pause = 2 * time.Millisecond
 	other := one("u", n/2, 0, 10*time.Millisecond)
 	other.Unkeyed, other.Pause = true, 2*time.Millisecond
-	s, err := l.submitterAt(p.url(), submitOrder{Batches: []batch{other, keyed}}, 0)
+	s, err := l.submitterAt(p.URL(), submitOrder{Batches: []batch{other, keyed}}, 0)
 	if err != nil {
 		return x, err
 	}
@@ -31,19 +33,19 @@ func submitterCut(l *lab) (x figures, err error) {
 		}
 		switch i % 3 {
 		case 1:
-			p.setStall(toServer, true)
+			p.Stall(proxy.ToServer, true)
 		case 2:
-			p.setStall(toClient, true)
+			p.Stall(proxy.ToClient, true)
 		}
 		if i%3 > 0 {
 			l.pause(100*time.Millisecond, time.Second)
 		}
-		p.setCut(true)
-		p.setStall(toServer, false)
-		p.setStall(toClient, false)
+		p.Cut(true)
+		p.Stall(proxy.ToServer, false)
+		p.Stall(proxy.ToClient, false)
 		l.pause(500*time.Millisecond, time.Duration(l.size(1500, 4000))*time.Millisecond)
-		p.setCut(false)
-		p.setDelay(toClient, l.between(0, time.Millisecond)) // it is a bad line from now on
+		p.Cut(false)
+		p.Delay(proxy.ToClient, l.between(0, time.Millisecond)) // it is a bad line from now on
 	}
 	if x, err = l.settle(s); err != nil {
 		return x, err
@@ -153,8 +155,8 @@ func pubAckLost(l *lab) (x figures, err error) {
 	keyed.NoFlush = true
 	other := one("u", n/2, 0, 2*time.Millisecond)
 	other.Unkeyed = true
-	p.setDrop(toClient, nth(3, isPubAck(taskStream)))
-	s, err := l.submitterAt(p.url(), submitOrder{Batches: []batch{keyed, other}}, 0)
+	p.Drop(proxy.ToClient, proxy.Nth(3, proxy.IsPubAck(taskStream)))
+	s, err := l.submitterAt(p.URL(), submitOrder{Batches: []batch{keyed, other}}, 0)
 	if err != nil {
 		return x, err
 	}
@@ -173,9 +175,9 @@ func pubAckLost(l *lab) (x figures, err error) {
 	if x, err = l.settle(s); err != nil {
 		return x, err
 	}
-	l.note("%d acknowledgements were swallowed; %d of %d tasks were queued, %d ran again", p.dropped.Load(), queued, x.Tasks, x.Repeated)
+	l.note("%d acknowledgements were swallowed; %d of %d tasks were queued, %d ran again", p.Dropped.Load(), queued, x.Tasks, x.Repeated)
 	return x, first(allOK(x),
-		need(p.dropped.Load() > 0, "no acknowledgement was lost: this shows nothing"),
+		need(p.Dropped.Load() > 0, "no acknowledgement was lost: this shows nothing"),
 		need(queued == n, "%d tasks are queued, and %d were submitted", queued, n),
 		need(x.Repeated == 0, "%d tasks ran more than once", x.Repeated),
 	)

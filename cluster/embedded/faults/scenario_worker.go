@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/antflow/antflow/cluster/embedded/internal/proxy"
 )
 
 // workerKill kills workers while they run tasks. What ran there runs again.
@@ -51,9 +53,9 @@ func ackLost(l *lab) (x figures, err error) {
 	if err != nil {
 		return x, err
 	}
-	p.setDrop(toServer, isAck)
+	p.Drop(proxy.ToServer, proxy.IsAck)
 	w := workerOrder{Slots: 4, Lease: lease}
-	victim, err := l.workerAt(p.url(), w)
+	victim, err := l.workerAt(p.URL(), w)
 	if err != nil {
 		return x, err
 	}
@@ -78,7 +80,7 @@ func ackLost(l *lab) (x figures, err error) {
 	if x, err = l.settle(s); err != nil {
 		return x, err
 	}
-	l.note("%d acknowledgements were swallowed and %d tasks delivered again; %d ran again", p.dropped.Load(), left, x.Repeated)
+	l.note("%d acknowledgements were swallowed and %d tasks delivered again; %d ran again", p.Dropped.Load(), left, x.Repeated)
 	return x, first(
 		need(left > 0, "no acknowledgement was lost, so this shows nothing"),
 		need(x.Repeated == 0, "%d tasks ran although their results were stored", x.Repeated),
@@ -150,7 +152,7 @@ func workerCut(l *lab) (x figures, err error) {
 		return x, err
 	}
 	w := workerOrder{Slots: 4, Lease: lease}
-	if _, err := l.workerAt(p.url(), w); err != nil {
+	if _, err := l.workerAt(p.URL(), w); err != nil {
 		return x, err
 	}
 	n := l.size(160, 500)
@@ -169,15 +171,15 @@ func workerCut(l *lab) (x figures, err error) {
 	cuts := l.size(2, 4)
 	for i := range cuts {
 		if i%2 == 1 { // nobody is told at first
-			p.setStall(toServer, true)
-			p.setStall(toClient, true)
+			p.Stall(proxy.ToServer, true)
+			p.Stall(proxy.ToClient, true)
 			l.pause(lease/2, 2*lease)
 		}
-		p.setCut(true)
-		p.setStall(toServer, false)
-		p.setStall(toClient, false)
+		p.Cut(true)
+		p.Stall(proxy.ToServer, false)
+		p.Stall(proxy.ToClient, false)
 		l.pause(lease, 2*lease)
-		p.setCut(false)
+		p.Cut(false)
 		l.pause(lease/2, lease)
 	}
 	if x, err = l.settle(s); err != nil {

@@ -1,4 +1,6 @@
-package main
+// Package proxy is a bad network between the clients and the servers of NATS, for
+// tests.
+package proxy
 
 import (
 	"bufio"
@@ -8,46 +10,46 @@ import (
 	"time"
 )
 
-// A direction of a connection.
-type direction int
+// A Direction is one of the two of a connection.
+type Direction int
 
 const (
-	toServer direction = iota
-	toClient
+	ToServer Direction = iota
+	ToClient
 )
 
-// A proxy stands between a client and a server, and can do to the connection what
+// A Proxy stands between a client and a server, and can do to the connection what
 // a network does. What it drops are whole frames, so the connection remains one.
-type proxy struct {
+type Proxy struct {
 	listener net.Listener
 	target   string
-	dropped  atomic.Int64
+	Dropped  atomic.Int64 // frames
 
 	mu      sync.Mutex
 	changed sync.Cond // stall or closed
 	conns   map[net.Conn]bool
 	cut     bool                 // connections are refused
 	stall   [2]bool              // nothing passes in that direction, for now
-	drop    [2]func(*frame) bool // frames that don't pass
+	drop    [2]func(*Frame) bool // frames that don't pass
 	delay   [2]time.Duration     // before a frame passes
 	closed  bool
 }
 
-// newProxy listens on a port of its own.
-func newProxy(target string) (*proxy, error) {
+// New listens on a port of its own.
+func New(target string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{listener: l, target: target, conns: make(map[net.Conn]bool)}
+	p := &Proxy{listener: l, target: target, conns: make(map[net.Conn]bool)}
 	p.changed.L = &p.mu
 	go p.accept()
 	return p, nil
 }
 
-func (p *proxy) url() string { return "nats://" + p.listener.Addr().String() }
+func (p *Proxy) URL() string { return "nats://" + p.listener.Addr().String() }
 
-func (p *proxy) accept() {
+func (p *Proxy) accept() {
 	for {
 		client, err := p.listener.Accept()
 		if err != nil {
@@ -57,7 +59,7 @@ func (p *proxy) accept() {
 	}
 }
 
-func (p *proxy) connect(client net.Conn) {
+func (p *Proxy) connect(client net.Conn) {
 	if !p.add(client) {
 		return
 	}
@@ -71,14 +73,14 @@ func (p *proxy) connect(client net.Conn) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { p.pass(toServer, client, server) })
-	both.Go(func() { p.pass(toClient, server, client) })
+	both.Go(func() { p.pass(ToServer, client, server) })
+	both.Go(func() { p.pass(ToClient, server, client) })
 	both.Wait()
 }
 
 // pass passes frames on, until one of the two connections ends; then the other
 // one does.
-func (p *proxy) pass(d direction, from, to net.Conn) {
+func (p *Proxy) pass(d Direction, from, to net.Conn) {
 	defer p.remove(from)
 	defer p.remove(to)
 	r := bufio.NewReaderSize(from, 64<<10)
@@ -93,7 +95,7 @@ func (p *proxy) pass(d direction, from, to net.Conn) {
 			time.Sleep(wait)
 		}
 		if !passes {
-			p.dropped.Add(1)
+			p.Dropped.Add(1)
 		} else if _, err := w.Write(f.raw); err != nil {
 			return
 		}
@@ -106,7 +108,7 @@ func (p *proxy) pass(d direction, from, to net.Conn) {
 	}
 }
 
-func (p *proxy) verdict(d direction, f *frame) (passes bool, wait time.Duration) {
+func (p *Proxy) verdict(d Direction, f *Frame) (passes bool, wait time.Duration) {
 	p.mu.Lock()
 	for p.stall[d] && !p.closed {
 		p.changed.Wait()
@@ -116,7 +118,7 @@ func (p *proxy) verdict(d direction, f *frame) (passes bool, wait time.Duration)
 	return drop == nil || !drop(f), wait
 }
 
-func (p *proxy) add(c net.Conn) bool {
+func (p *Proxy) add(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cut || p.closed {
@@ -127,15 +129,15 @@ func (p *proxy) add(c net.Conn) bool {
 	return true
 }
 
-func (p *proxy) remove(c net.Conn) {
+func (p *Proxy) remove(c net.Conn) {
 	c.Close()
 	p.mu.Lock()
 	delete(p.conns, c)
 	p.mu.Unlock()
 }
 
-// setCut cuts all connections and refuses new ones, or no longer does.
-func (p *proxy) setCut(cut bool) {
+// Cut cuts all connections and refuses new ones, or no longer does.
+func (p *Proxy) Cut(cut bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut = cut
@@ -144,38 +146,38 @@ func (p *proxy) setCut(cut bool) {
 	}
 }
 
-func (p *proxy) closeLocked() {
+func (p *Proxy) closeLocked() {
 	for c := range p.conns {
 		c.Close()
 	}
 }
 
-// setStall holds everything in one direction, or no longer does. The other side
+// Stall holds everything in one direction, or no longer does. The other side
 // isn't told. What is held is lost if the connection is cut before the end of it,
 // and late otherwise.
-func (p *proxy) setStall(d direction, stall bool) {
+func (p *Proxy) Stall(d Direction, stall bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stall[d] = stall
 	p.changed.Broadcast()
 }
 
-// setDrop drops the frames that drop accepts; nil: none. It is called by several
+// Drop drops the frames that drop accepts; nil: none. It is called by several
 // goroutines.
-func (p *proxy) setDrop(d direction, drop func(*frame) bool) {
+func (p *Proxy) Drop(d Direction, drop func(*Frame) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.drop[d] = drop
 }
 
-// setDelay has each frame wait, and those behind it: a slow network.
-func (p *proxy) setDelay(d direction, wait time.Duration) {
+// Delay has each frame wait, and those behind it: a slow network.
+func (p *Proxy) Delay(d Direction, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay[d] = wait
 }
 
-func (p *proxy) close() {
+func (p *Proxy) Close() {
 	p.listener.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -184,8 +186,8 @@ func (p *proxy) close() {
 	p.closeLocked()
 }
 
-// nth accepts the n-th of each n frames that match.
-func nth(n int64, match func(*frame) bool) func(*frame) bool {
+// Nth accepts the n-th of each n frames that match.
+func Nth(n int64, match func(*Frame) bool) func(*Frame) bool {
 	var seen atomic.Int64
-	return func(f *frame) bool { return match(f) && seen.Add(1)%n == 0 }
+	return func(f *Frame) bool { return match(f) && seen.Add(1)%n == 0 }
 }

@@ -1,4 +1,4 @@
-package main
+package proxy
 
 import (
 	"bufio"
@@ -13,7 +13,7 @@ func TestReadFrame(t *testing.T) {
 	in := "INFO {}\r\nPUB $JS.ACK.S.c.1 4\r\n+ACK\r\nHPUB a.b _INBOX.1 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPING\r\n" +
 		"MSG _INBOX.x 1 26\r\n{\"stream\":\"S\",\"seq\":1}\r\n\r\n\r\nMSG x 1 0\r\n\r\n"
 	r := bufio.NewReader(strings.NewReader(in))
-	var frames []frame
+	var frames []Frame
 	var raw string
 	for {
 		f, err := readFrame(r)
@@ -28,15 +28,15 @@ func TestReadFrame(t *testing.T) {
 	}
 	var ops []string
 	for _, f := range frames {
-		ops = append(ops, f.op)
+		ops = append(ops, f.Op)
 	}
 	if got := strings.Join(ops, " "); got != "INFO PUB HPUB PING MSG MSG" {
 		t.Fatalf("frames %s", got)
 	}
-	if !isAck(&frames[1]) || isAck(&frames[2]) || !isPubAck("S")(&frames[4]) || isPubAck("T")(&frames[4]) {
+	if !IsAck(&frames[1]) || IsAck(&frames[2]) || !IsPubAck("S")(&frames[4]) || IsPubAck("T")(&frames[4]) {
 		t.Errorf("an acknowledgement was taken for something else, in %q", in)
 	}
-	if got := string(frames[2].payload); !strings.HasSuffix(got, "hi") {
+	if got := string(frames[2].Payload); !strings.HasSuffix(got, "hi") {
 		t.Errorf("payload %q", got)
 	}
 	if _, err := readFrame(bufio.NewReader(strings.NewReader("PUB a -1\r\n"))); err == nil {
@@ -72,11 +72,11 @@ func echo(t *testing.T) string {
 }
 
 func TestProxy(t *testing.T) {
-	p, err := newProxy(echo(t))
+	p, err := New(echo(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer p.Close()
 	dial := func() (net.Conn, func(string) string) {
 		c, err := net.Dial("tcp", p.listener.Addr().String())
 		if err != nil {
@@ -98,32 +98,32 @@ func TestProxy(t *testing.T) {
 	if got := ask("PING"); got != "PING" {
 		t.Fatalf("through the proxy comes %q", got)
 	}
-	p.setDrop(toServer, nth(2, func(f *frame) bool { return f.op == "X" }))
+	p.Drop(ToServer, Nth(2, func(f *Frame) bool { return f.Op == "X" }))
 	if got := ask("X 1\r\nX 2\r\nX 3"); got != "X 1" {
 		t.Errorf("the first frame is %q", got)
 	}
 	if got := ask("X 4"); got != "X 3" {
 		t.Errorf("after a dropped one comes %q", got)
 	}
-	if got := ask("Y"); got != "Y" || p.dropped.Load() != 2 {
-		t.Errorf("after two dropped ones comes %q, and %d are dropped", got, p.dropped.Load())
+	if got := ask("Y"); got != "Y" || p.Dropped.Load() != 2 {
+		t.Errorf("after two dropped ones comes %q, and %d are dropped", got, p.Dropped.Load())
 	}
 	if got := ask("X 5\r\nX 6"); got != "X 5" {
 		t.Errorf("before a dropped one comes %q", got)
 	}
-	p.setStall(toClient, true)
-	time.AfterFunc(50*time.Millisecond, func() { p.setStall(toClient, false) })
+	p.Stall(ToClient, true)
+	time.AfterFunc(50*time.Millisecond, func() { p.Stall(ToClient, false) })
 	if got := ask("Z"); got != "Z" {
 		t.Errorf("after a stall comes %q", got)
 	}
-	p.setCut(true)
+	p.Cut(true)
 	if got := ask("PING"); got != "gone" {
 		t.Errorf("a cut connection answers %q", got)
 	}
 	if _, ask := dial(); ask("PING") != "gone" {
 		t.Error("a new connection is not refused")
 	}
-	p.setCut(false)
+	p.Cut(false)
 	d, ask := dial()
 	defer d.Close()
 	if got := ask("PING"); got != "PING" {
