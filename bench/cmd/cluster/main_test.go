@@ -49,6 +49,9 @@ func entries(t *testing.T, dir string) int {
 
 // TestShort runs all that can be measured here, once.
 func TestShort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it measures each contender once")
+	}
 	doc := filepath.Join(t.TempDir(), "page.md")
 	if err := os.WriteFile(doc, []byte("<!-- compare: begin -->\n<!-- compare: end -->\n"), 0o600); err != nil {
 		t.Fatal(err)
