@@ -55,11 +55,17 @@ func NewTask[In, Out any](name string, fn func(context.Context, In) (Out, error)
 }
 
 // Name returns the name that the task was made with. It does not block.
-func (t *Task[In, Out]) Name() string { return t.name }
+func (t *Task[In, Out]) Name() string {
+	must(t != nil, "Task.Name: the task is nil")
+	return t.name
+}
 
 // Options returns the task's name and default options as one option. It does
 // not block.
-func (t *Task[In, Out]) Options() TaskOption { return JoinOptions(t.opts...) }
+func (t *Task[In, Out]) Options() TaskOption {
+	must(t != nil, "Task.Options: the task is nil")
+	return JoinOptions(t.opts...)
+}
 
 // Submit has r call the task's function with in, and returns the future. On an
 // [*Executor] it is [Submit]; what other runners do otherwise they say. It

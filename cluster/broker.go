@@ -74,11 +74,7 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks) 
 	}
 	dial = append(append(dial, s.nats...), b.tell(call), d.use)
 	nc, err := nats.Connect(urls, dial...)
-	d.connected()
-	if err != nil {
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
+	if err := d.connected(err); err != nil {
 		return nil, failure("no connection to %s: %v", redacted(urls), err)
 	}
 	b.nc = nc
@@ -137,17 +133,18 @@ func insist(ctx context.Context, fn func(context.Context) error) error {
 		err := fn(try)
 		cancel()
 		var api *jetstream.APIError
-		switch {
-		case err == nil, ctx.Err() != nil:
+		if err == nil || errors.As(err, &api) && api.Code != 503 {
 			return err
-		case errors.As(err, &api) && api.Code != 503:
-			return err
-		case errors.Is(err, nats.ErrNoResponders) && time.Now().After(deaf):
-			return failure("there is no JetStream: %v", err)
 		}
 		select {
 		case <-time.After(insistTime / 10):
 		case <-ctx.Done():
+		}
+		over := ctx.Err() != nil
+		if errors.Is(err, nats.ErrNoResponders) && (over || time.Now().After(deaf)) {
+			return failure("there is no JetStream: %v", err)
+		}
+		if over {
 			return err
 		}
 	}

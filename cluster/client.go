@@ -157,6 +157,7 @@ func (e *entry) subject() string { return e.c.space.task(e.queue, e.level, e.key
 func (c *Client) RunCall(ctx context.Context, call antflow.Call) antflow.Waitable {
 	must(ctx != nil, "Client.RunCall: the context must not be nil")
 	must(call != nil, "Client.RunCall: the call must not be nil")
+	must(c != nil && c.broker != nil, "Client.RunCall: the client must be one of Connect")
 	s := call.Settings()
 	e := &entry{c: c, queue: orElse(s.Queue, c.queue), level: levelOf(s.Priority), since: time.Now(), refuses: s.NonBlocking}
 	remote := call.Remote(ctx, c.books, e.cancel)
@@ -195,7 +196,7 @@ func (e *entry) compose(ctx context.Context, call antflow.Call, s *antflow.TaskS
 	if err != nil {
 		return failure("the input of task %q does not encode as %s: %v", call.Task(), codec.Name(), err)
 	}
-	x := extras{Key: s.Key, options: optionsOf(call.Task(), s)}
+	x := extras{Key: clip(s.Key), options: optionsOf(call.Task(), s)}
 	x.encodedBy(codec.Name())
 	if data, err = e.c.outsource(ctx, &x, e.key+".input", data); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 // processes need those that are in use; see [Codecs]. Its methods must be safe
 // for concurrent use; what they panic with fails the task.
 type Codec interface {
-	// Name is what messages call it: short, without spaces, never changed.
+	// Name is what messages call it: letters, digits, - and _, never changed.
 	Name() string
 
 	// Marshal encodes v.

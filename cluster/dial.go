@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 
@@ -17,6 +18,7 @@ type dialer struct {
 	mu   sync.Mutex
 	ctx  context.Context // nil: there is a first connection, or won't be
 	stop func() bool     // of what closes a connection at the end of ctx
+	err  error           // of the last try
 }
 
 // use is the option of nats.go, after the others.
@@ -52,12 +54,10 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 		return d.dial(context.Background(), network, address)
 	}
 	conn, err := d.dial(ctx, network, address)
-	if err == nil {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.ctx != nil {
-			d.stop = context.AfterFunc(ctx, func() { conn.Close() })
-		}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.err = err; err == nil && d.ctx != nil {
+		d.stop = context.AfterFunc(ctx, func() { conn.Close() })
 	}
 	return conn, err
 }
@@ -65,12 +65,22 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 // SkipTLSHandshake is for nats.go.
 func (d *dialer) SkipTLSHandshake() bool { return d.skip }
 
-// connected is called when nats.go has connected, or not: from here on ctx has no
-// say.
-func (d *dialer) connected() {
+// connected is called when nats.go has connected, or failed with err: from here
+// on ctx has no say. It returns what there is to say of that.
+func (d *dialer) connected(err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	ctx := d.ctx
 	if d.ctx = nil; d.stop != nil {
 		d.stop()
 	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, nats.ErrNoServers) && d.err != nil:
+		return d.err // for why there are none
+	}
+	return err
 }

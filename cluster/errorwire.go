@@ -221,9 +221,16 @@ func (c *errorEncoder) fillType(w *wireError, err error) {
 		if t != reflect.TypeOf(err) {
 			continue
 		}
-		if data, failed := json.Marshal(err); failed == nil && len(data) <= c.text {
-			w.Kind, w.Name, w.Data = kindType, name, data
+		data, failed := json.Marshal(err)
+		if failed != nil || len(data) > c.text {
+			return
 		}
+		// What JSON leaves out must not make another error of it.
+		guard(func() {
+			if crossed := c.r.ofType(&wireError{Name: name, Data: data}); crossed != nil && crossed.Error() == err.Error() {
+				w.Kind, w.Name, w.Data = kindType, name, data
+			}
+		})
 		return
 	}
 }

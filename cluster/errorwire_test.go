@@ -272,6 +272,32 @@ func TestErrorType(t *testing.T) {
 	}
 }
 
+type secretive struct {
+	Public int
+	code   int
+}
+
+func (s secretive) Error() string { return fmt.Sprint("code ", s.code) }
+
+type fragile struct{ err error }
+
+func (f *fragile) Error() string { return "fragile " + f.err.Error() } // not without
+
+// An error that JSON makes another one of crosses as what it said.
+func TestErrorTypeThatChanges(t *testing.T) {
+	opts := []cluster.Option{cluster.ErrorType[secretive]("secretive"), cluster.ErrorType[*fragile]("fragile")}
+	for _, err := range []error{secretive{1, 7}, &fragile{io.EOF}} {
+		out := cross(t, err, opts...)
+		said(t, out, err.Error())
+		if e := as[*cluster.RemoteError](t, out); e.Type != fmt.Sprintf("%T", err) {
+			t.Errorf("%+v", e)
+		}
+	}
+	if out := cross(t, secretive{1, 0}, opts...); out != (secretive{1, 0}) {
+		t.Errorf("%#v", out)
+	}
+}
+
 // A client that doesn't know a type has its text, and what it wraps.
 func TestErrorTypeOfTheWorkerAlone(t *testing.T) {
 	data := cluster.EncodeError(fmt.Errorf("x: %w", wrapping{"y"}), cluster.ErrorType[wrapping]("wrapping"))

@@ -118,10 +118,16 @@ func NATS(opts ...nats.Option) Option {
 }
 
 // Codecs are the codecs that messages may have, besides [JSON] and [Gob]. The
-// first one encodes the inputs of a client. A nil codec panics.
+// first one encodes the inputs of a client. A codec that is nil panics, and so does
+// one whose name isn't 1 to 64 letters, digits, - and _, or is that of another.
 func Codecs(codecs ...Codec) Option {
+	names := map[string]bool{JSON.Name(): true, Gob.Name(): true}
 	for i, c := range codecs {
 		must(c != nil, "Codecs: nil Codec at index %d", i)
+		name := c.Name()
+		must(token("codec", name) == nil, "Codecs: the name %q at index %d must be 1 to %d letters, digits, - or _", clip(name), i, mostToken)
+		must(!names[name] || c == JSON || c == Gob, "Codecs: two codecs are called %q", name)
+		names[name] = true
 	}
 	codecs = slices.Clone(codecs)
 	return option(func(s *settings) { s.codecs = append(slices.Clip(codecs), JSON, Gob) })
@@ -129,25 +135,36 @@ func Codecs(codecs ...Codec) Option {
 
 // ErrorType has errors of the type E cross from the worker to the client as
 // what they are, so that [errors.As] finds them: as JSON, under that name. Both
-// sides need the option. What E wraps is lost, but for what its JSON has. An
-// empty name panics.
+// sides need the option. What E wraps is lost, but for what its JSON has. An error
+// that says something else once it is JSON, such as one with unexported fields,
+// crosses as a [*RemoteError]. An empty name panics, and so does the name of
+// another type when both are used.
 func ErrorType[E error](name string) Option {
 	must(name != "", "ErrorType: the name must not be empty")
 	t := reflect.TypeFor[E]()
 	must(t.Kind() != reflect.Interface, "ErrorType[%v](%q): the type must not be an interface", t, name)
-	return option(func(s *settings) { s.registry.types[name] = t })
+	return option(func(s *settings) {
+		other := s.registry.types[name]
+		must(other == nil || other == t, "ErrorType[%v](%q): that is what %v is called", t, name, other)
+		s.registry.types[name] = t
+	})
 }
 
 // ErrorValue has err, a value that is compared with [errors.Is], cross from the
 // worker to the client as what it is, under that name. Both sides need the
 // option. The values of this module, those of package context and the usual
 // ones of io, io/fs and os are known anyway. An empty name, and an err that is
-// nil or not comparable, panic.
+// nil or not comparable, panic, and so does the name of another one when both are
+// used.
 func ErrorValue(name string, err error) Option {
 	must(name != "", "ErrorValue: the name must not be empty")
 	must(err != nil, "ErrorValue(%q, nil): the error must not be nil", name)
 	must(reflect.TypeOf(err).Comparable(), "ErrorValue(%q): a %T is not comparable", name, err)
-	return option(func(s *settings) { s.registry.values[name] = err })
+	return option(func(s *settings) {
+		other := s.registry.values[name]
+		must(other == nil || other == err, "ErrorValue(%q, %q): that is what %q is called", name, err, other)
+		s.registry.values[name] = err
+	})
 }
 
 // Logger has what an operator may want to know written to l: reconnections,

@@ -21,6 +21,14 @@ type uncomparable []string
 
 func (uncomparable) Error() string { return "uncomparable" }
 
+// named is a codec of another name.
+type named struct {
+	cluster.Codec
+	name string
+}
+
+func (n named) Name() string { return n.name }
+
 // Mistakes in the program panic, with a text that names what is wrong.
 func TestMistakesPanic(t *testing.T) {
 	ctx := context.Background()
@@ -31,16 +39,26 @@ func TestMistakesPanic(t *testing.T) {
 	var none context.Context
 	e := antflow.New(1)
 	for says, call := range map[string]func(){
-		"Connect: the context must not be nil":            func() { cluster.Connect(none, "") },
-		"Connect: nil ClientOption at index 1":            func() { cluster.Connect(ctx, "", cluster.Session("s"), nil) },
-		"Serve: the context must not be nil":              func() { cluster.Serve(none, "", nil) },
-		"Serve: nil ServeOption at index 0":               serve([]cluster.Handler{double}, nil),
-		"Serve: nil Handler at index 1":                   serve([]cluster.Handler{double, nil}),
-		`Serve: two handlers are called "double"`:         serve([]cluster.Handler{double, double}),
-		"Serve: Concurrency(3) has no meaning with On":    serve([]cluster.Handler{double}, cluster.Concurrency(3), cluster.On(e)),
-		"Serve: there must be a handler":                  serve(nil),
-		"InfoFrom(nil): the context must not be nil":      func() { cluster.InfoFrom(none) },
-		"Codecs: nil Codec at index 1":                    func() { cluster.Codecs(cluster.Gob, nil) },
+		"Connect: the context must not be nil":         func() { cluster.Connect(none, "") },
+		"Connect: nil ClientOption at index 1":         func() { cluster.Connect(ctx, "", cluster.Session("s"), nil) },
+		"Serve: the context must not be nil":           func() { cluster.Serve(none, "", nil) },
+		"Serve: nil ServeOption at index 0":            serve([]cluster.Handler{double}, nil),
+		"Serve: nil Handler at index 1":                serve([]cluster.Handler{double, nil}),
+		`Serve: two handlers are called "double"`:      serve([]cluster.Handler{double, double}),
+		"Serve: Concurrency(3) has no meaning with On": serve([]cluster.Handler{double}, cluster.Concurrency(3), cluster.On(e)),
+		"Serve: there must be a handler":               serve(nil),
+		"InfoFrom(nil): the context must not be nil":   func() { cluster.InfoFrom(none) },
+		"Codecs: nil Codec at index 1":                 func() { cluster.Codecs(cluster.Gob, nil) },
+		`Codecs: the name "" at index 0 must be`:       func() { cluster.Codecs(named{cluster.Gob, ""}) },
+		`Codecs: the name "a b" at index 1 must be`:    func() { cluster.Codecs(cluster.Gob, named{cluster.Gob, "a b"}) },
+		`Codecs: two codecs are called "json"`:         func() { cluster.Codecs(named{cluster.Gob, "json"}) },
+		`Codecs: two codecs are called "x"`:            func() { cluster.Codecs(named{cluster.Gob, "x"}, named{cluster.JSON, "x"}) },
+		`ErrorType[*cluster_test.quotaError]("x"): that is what cluster_test.codeError is called`: serve([]cluster.Handler{double},
+			cluster.ErrorType[codeError]("x"), cluster.ErrorType[codeError]("x"), cluster.ErrorType[*quotaError]("x")),
+		`ErrorValue("x", "unexpected EOF"): that is what "EOF" is called`: serve([]cluster.Handler{double},
+			cluster.ErrorValue("x", io.EOF), cluster.ErrorValue("x", io.EOF), cluster.ErrorValue("x", io.ErrUnexpectedEOF)),
+		"Task.Name: the task is nil":                      serve([]cluster.Handler{(*antflow.Task[int, int])(nil)}),
+		"Client.RunCall: the client must be one of":       func() { double.Submit(ctx, (*cluster.Client)(nil), 1) },
 		"ErrorType: the name must not be empty":           func() { cluster.ErrorType[codeError]("") },
 		`ErrorType[error]("e"): the type must not be`:     func() { cluster.ErrorType[error]("e") },
 		"ErrorValue: the name must not be empty":          func() { cluster.ErrorValue("", io.EOF) },
@@ -62,7 +80,8 @@ func TestMistakesPanic(t *testing.T) {
 	} {
 		t.Run(says, func(t *testing.T) {
 			defer func() {
-				if text, _ := recover().(string); !strings.HasPrefix(text, "antflow: cluster: "+says) {
+				text, _ := recover().(string)
+				if rest, ok := strings.CutPrefix(text, "antflow: "); !ok || !strings.HasPrefix(strings.TrimPrefix(rest, "cluster: "), says) {
 					t.Errorf("the panic is %q", text)
 				}
 			}()
@@ -95,7 +114,7 @@ func TestWrongNamesAreErrors(t *testing.T) {
 		`the namespace "` + strings.Repeat("x", 65) + `" must be`: func() error {
 			return cluster.Serve(t.Context(), nowhere, handlers, cluster.Namespace(strings.Repeat("x", 65)))
 		},
-		"no connection to nats://127.0.0.1:1: ": func() error {
+		"no connection to nats://127.0.0.1:1: dial tcp 127.0.0.1:1: ": func() error {
 			_, err := cluster.Connect(t.Context(), nowhere)
 			return err
 		},
