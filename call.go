@@ -116,7 +116,7 @@ func (c *call[In, Out]) Remote(ctx context.Context, e *Executor, cancel func()) 
 	m := &c.more.remote
 	m.t, m.cancel = &c.task, cancel
 	c.task.extra().remote = m
-	c.submit(ctx, e, []TaskOption{&remoteOptions{s.Name, s.Priority, s.NonBlocking}})
+	c.submit(ctx, e, []TaskOption{&remoteOptions{s.Name, s.Priority, s.QueueTimeout, s.NonBlocking}})
 	m.watch()
 	return remoteCall[In, Out]{c}
 }

@@ -79,14 +79,15 @@ type remote struct {
 // remoteOptions are all the options that a task has which runs elsewhere, whatever
 // the executor's defaults are.
 type remoteOptions struct {
-	name        string
-	priority    int
-	nonBlocking bool
+	name         string
+	priority     int
+	queueTimeout time.Duration // of the admission; what comes then is the runner's
+	nonBlocking  bool
 }
 
 func (o *remoteOptions) applyTask(s *spec) {
 	withoutDefaults(s)
-	s.name, s.priority, s.nonBlocking = o.name, o.priority, o.nonBlocking
+	s.name, s.priority, s.queueTimeout, s.nonBlocking = o.name, o.priority, o.queueTimeout, o.nonBlocking
 }
 
 func (o *remoteOptions) applyGroup(b *batchSpec) { o.applyTask(&b.task) }

@@ -79,6 +79,39 @@ func TestRemoteQueueLimit(t *testing.T) {
 	})
 }
 
+// The queue timeout of a Submit that blocks is the executor's, and from its
+// admission on the runner's.
+func TestRemoteQueueTimeoutOfABlockedSubmit(t *testing.T) {
+	testkit.Bubble(t, func(t *testing.T) {
+		e := antflow.New(1, antflow.QueueLimit(1))
+		h := newByHand(e)
+		_, first := h.submit(t.Context(), 0)
+		var refused, admitted *antflow.Future[int]
+		start := time.Now()
+		a := testkit.Started(func() { refused = doubling.Submit(t.Context(), h, 1, antflow.QueueTimeout(time.Second)) })
+		<-a
+		if d := time.Since(start); d != time.Second || refused.Err() != antflow.ErrQueueTimeout {
+			t.Errorf("after %v: %v", d, refused.Err())
+		}
+		<-h.calls // which was refused
+		b := testkit.Started(func() { admitted = doubling.Submit(t.Context(), h, 2, antflow.QueueTimeout(time.Second)) })
+		synctest.Wait()
+		first.Settle(value(0))
+		<-b
+		time.Sleep(time.Minute) // from its admission on the runner decides
+		rest(t, e)
+		if admitted.IsDone() {
+			t.Errorf("%v", admitted)
+		}
+		(<-h.calls).Settle(value(4))
+		if v, err := admitted.Result(t.Context()); v != 4 || err != nil {
+			t.Error(v, err)
+		}
+		e.Close()
+		rest(t, e)
+	})
+}
+
 // A shutdown waits for what runs elsewhere, and for the callbacks.
 func TestRemoteShutdownWaits(t *testing.T) {
 	testkit.Bubble(t, func(t *testing.T) {

@@ -202,12 +202,13 @@ func (e *Executor) acceptLocked(t *task, since time.Duration) {
 	} else if since > 0 {
 		since = e.journal.acceptedLocked(t, since)
 	}
-	if t.spec.queueTimeout > 0 && (t.x == nil || t.x.timer == 0) {
-		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
-	}
 	if t.isRemote() {
+		e.unscheduleLocked(t)
 		e.remoteLocked(t)
 		return
+	}
+	if t.spec.queueTimeout > 0 && (t.x == nil || t.x.timer == 0) {
+		e.scheduleLocked(t, time.Now().Add(t.spec.queueTimeout))
 	}
 	e.enqueueLocked(t, since)
 	e.dispatchLocked()

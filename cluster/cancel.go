@@ -47,14 +47,17 @@ func (c *Client) withdraw(e *entry) {
 			}
 			recorded = true
 		}
-		// Twice: to the worker that has it, and to one that gets it meanwhile.
-		tell := func() error { return c.nc.Publish(c.space.canceled(), []byte(e.key)) }
-		if err := errors.Join(tell(), c.dequeue(ctx, e)); err != nil {
+		// The worker that has it was told as the result came. This is for one that
+		// has got it meanwhile.
+		if err := c.dequeue(ctx, e); err != nil {
 			return err
 		}
-		return tell()
+		return c.tell(e)
 	})
 }
+
+// tell tells the workers that a task has a result which none of them made.
+func (c *Client) tell(e *entry) error { return c.nc.Publish(c.space.canceled(), []byte(e.key)) }
 
 // dequeue takes a task that has a result out of the queue.
 //

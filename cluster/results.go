@@ -178,7 +178,12 @@ func (c *Client) resolve(id string, data []byte) {
 		return
 	}
 	c.takeLocked(e)
+	asked := e.asked
 	c.mu.Unlock()
+	if asked && r.end == endCanceled {
+		// Before anybody knows, and ends the client: the worker stops its function.
+		c.tell(e)
+	}
 	e.settle(c.endOf(e, &r, err))
 }
 

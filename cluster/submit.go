@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -20,7 +21,10 @@ func (c *Client) begin(ctx context.Context, e *entry, keyed bool, limit time.Dur
 	select {
 	case c.window <- struct{}{}:
 	default:
-		if err := antflow.Blocking(ctx, func() error { return c.awaitRoom(ctx) }); err != nil {
+		if e.refuses {
+			return antflow.ErrQueueFull
+		}
+		if err := antflow.Blocking(ctx, func() error { return c.awaitRoom(ctx, e, limit) }); err != nil {
 			return err
 		}
 	}
@@ -48,7 +52,7 @@ func (c *Client) begin(ctx context.Context, e *entry, keyed bool, limit time.Dur
 	c.unacked++
 	e.unsure = keyed // another client, or an earlier one, may have published it
 	if limit > 0 {
-		e.timer = time.AfterFunc(limit, e.expire)
+		e.timer = time.AfterFunc(limit-time.Since(e.since), e.expire)
 	}
 	c.mu.Unlock()
 	if keyed {
@@ -60,10 +64,18 @@ func (c *Client) begin(ctx context.Context, e *entry, keyed bool, limit time.Dur
 }
 
 // awaitRoom takes a place in the window.
-func (c *Client) awaitRoom(ctx context.Context) error {
+func (c *Client) awaitRoom(ctx context.Context, e *entry, limit time.Duration) error {
+	var late <-chan time.Time
+	if limit > 0 {
+		timer := time.NewTimer(limit - time.Since(e.since))
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case c.window <- struct{}{}:
 		return nil
+	case <-late:
+		return antflow.ErrQueueTimeout
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-c.ctx.Done():
@@ -92,12 +104,22 @@ func (c *Client) find(ctx context.Context, e *entry) error {
 	if err != nil {
 		return err
 	}
-	if m == nil {
+	c.mu.Lock()
+	asked, late := e.asked, e.late
+	c.mu.Unlock()
+	switch {
+	case m != nil:
+		c.acknowledged(e)
+		c.resolve(e.id, m.Data)
+	case asked: // what was given up meanwhile isn't sent any more
+		c.acknowledged(e)
+		c.withdraw(e)
+	case late:
+		c.acknowledged(e)
+		c.giveUp(e)
+	default:
 		c.publish(e)
-		return nil
 	}
-	c.acknowledged(e)
-	c.resolve(e.id, m.Data)
 	return nil
 }
 
@@ -161,7 +183,10 @@ func (c *Client) answered(m *nats.Msg, err error) {
 		return // its result was quicker
 	}
 	var end antflow.RemoteEnd
-	switch f := fateOf(err); {
+	f := fateOf(err)
+	// While there is no connection nothing is sent.
+	e.unsure = e.unsure || f == unknown && !errors.Is(err, nats.ErrReconnectBufExceeded)
+	switch {
 	case f == stored || f == existing:
 		c.ackedLocked(e)
 		c.pause = 0
@@ -182,8 +207,9 @@ func (c *Client) answered(m *nats.Msg, err error) {
 		}
 	case f == refused:
 		end.Err = failure("the broker refuses the task: %v", err)
+	case (e.asked || e.late) && !e.unsure:
+		end = e.unsentLocked()
 	default:
-		e.unsure = e.unsure || f == unknown
 		c.holdLocked(e, f)
 		c.mu.Unlock()
 		return
