@@ -49,7 +49,7 @@ func TestContractGivenUpWhileAway(t *testing.T) {
 	}
 }
 
-// So is what may have reached it, once it is back, before a worker gets it.
+// What may have reached it is given up when it is back, before a worker gets it.
 func TestContractGivenUpOnTheWay(t *testing.T) {
 	r := newRig(t)
 	far, line := r.behind()
@@ -61,10 +61,10 @@ func TestContractGivenUpOnTheWay(t *testing.T) {
 	canceled := task.Submit(r.ctx, c, "canceled")
 	r.await("the task on its way", seen)
 	canceled.Cancel()
+	r.serve(handlers(task)) // which would be quick
 	line.Cut(true)
 	line.Cut(false)
 	fail(r, canceled, antflow.ErrCanceled)
-	r.serve(handlers(task))
 	get(r, task.Submit(r.ctx, c, "last"))
 	if a := receive(r, ran); a != "last" || len(ran) > 0 {
 		t.Errorf("%s ran, and %d more", a, len(ran))
