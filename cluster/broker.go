@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,8 +28,8 @@ type broker struct {
 	lastSeq        uint64      // of the results, at the beginning
 	then, at       time.Time   // one moment by the broker's clock and by this one
 
-	storeMu sync.Mutex
-	store   jetstream.ObjectStore // of large payloads; nil until there is one
+	inputs, values *store       // of large payloads
+	worried        atomic.Int64 // when an operator was last told that something goes on failing
 }
 
 // callbacks are what is told of the connection.
@@ -50,6 +49,8 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks) 
 		return nil, s.err
 	}
 	b := &broker{settings: *s, nonce: rand.Text()}
+	b.inputs = &store{b: b, name: b.space.inputs(), prefix: b.space.prefix() + "input."}
+	b.values = &store{b: b, name: b.space.values(), prefix: b.space.prefix() + "value.", expires: true}
 	d := &dialer{ctx: ctx}
 	dial := []nats.Option{
 		nats.Name(name),
@@ -249,6 +250,43 @@ func (b *broker) verify(want, have *jetstream.StreamConfig) error {
 		}
 	}
 	return nil
+}
+
+// worry tells the operator of what fails and is tried again. While there is no
+// connection that is to be expected, and of what lasts one word is enough now and
+// then.
+func (b *broker) worry(what string, err error) {
+	if b.nc.Status() != nats.CONNECTED {
+		return
+	}
+	at, now := b.worried.Load(), time.Now().UnixNano()
+	if at == 0 || now-at >= int64(worryPause) {
+		if b.worried.CompareAndSwap(at, now) {
+			b.log.Warn("antflow: "+what, "err", err)
+		}
+	}
+}
+
+const (
+	worryPause = 10 * time.Second
+	worryAfter = time.Second // that a request has failed
+)
+
+// worrying is fn, which is called again and again until it returns nil, with a
+// word of it to the operator if that takes a while.
+func (b *broker) worrying(fn func(context.Context) error) func(context.Context) error {
+	var since time.Time
+	return func(ctx context.Context) error {
+		err := fn(ctx)
+		switch {
+		case err == nil || err == errAgain || ctx.Err() != nil:
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) >= worryAfter:
+			b.worry("the broker does not do what it is asked for", err)
+		}
+		return err
+	}
 }
 
 // close closes the connection.

@@ -72,6 +72,7 @@ func (c *Client) dequeue(ctx context.Context, e *entry) error {
 	if err := c.tasks.DeleteMsg(ctx, m.Sequence); err != nil && fateOf(err) == unknown {
 		return err
 	}
+	c.inputs.discard(ctx, e.key, objectOf(m.Subject, m.Data))
 	return nil
 }
 

@@ -134,6 +134,10 @@ type entry struct {
 	joined   *entry           // that has the calls of this one
 	asked    bool             // its cancellation
 	unsure   bool             // it was published, and the broker may have it
+	doubt    bool             // it was published by this entry, without an answer
+	object   string           // the input, if that is an object and no message is known to have it
+	spare    string           // the same, once the entry is taken out
+	fresh    time.Time        // when that was stored, or said to be needed
 	late     bool             // its queue timeout has passed
 	timer    *time.Timer      // for that
 	refuses  bool             // a full backlog fails it
@@ -170,6 +174,7 @@ func (c *Client) RunCall(ctx context.Context, call antflow.Call) antflow.Waitabl
 		err = c.begin(ctx, e, s.Key != "", s.QueueTimeout)
 	}
 	if err != nil {
+		c.forget(e.key, e.object)
 		remote.Settle(antflow.RemoteEnd{Err: err, Canceled: ctx.Err() != nil})
 	}
 	return remote.Future()
@@ -198,7 +203,7 @@ func (e *entry) compose(ctx context.Context, call antflow.Call, s *antflow.TaskS
 	}
 	x := extras{Key: clip(s.Key), options: optionsOf(call.Task(), s)}
 	x.encodedBy(codec.Name())
-	if data, err = e.c.outsource(ctx, &x, e.key+".input", data); err != nil {
+	if data, err = e.attach(ctx, &x, data, !s.NonBlocking); err != nil {
 		return err
 	}
 	e.msg = e.c.message(e.subject(), newTask(call.Task(), x, data))

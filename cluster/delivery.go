@@ -78,6 +78,7 @@ type delivery struct {
 	payload  []byte // the result
 	returned bool   // the function has, and the codec: no panic, no Goexit
 	err      error  // what it returned, which the future has without its marks
+	object   string // the result, if it is one
 
 	// Guarded by w.mu.
 	reply   string // where the broker wants to know
@@ -139,13 +140,15 @@ func (d *delivery) start() {
 	}
 	if d.task.Object != "" && !d.fetched {
 		w.request(func(ctx context.Context) error {
-			data, err := w.fetch(ctx, d.task.Object)
+			data, err := w.inputs.fetch(ctx, d.task.key, d.task.Object)
 			switch {
 			case err == nil:
 				d.task.payload, d.fetched = data, true
 				d.start()
 			case missing(err):
 				d.refuse(failure("%v: the input of task %s: %v", ErrDecode, d.task.key, err))
+			case hopeless(err):
+				d.refuse(failure("the input of task %s could not be fetched: %v", d.task.key, err))
 			default:
 				return err
 			}

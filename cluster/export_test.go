@@ -27,7 +27,7 @@ func (s Space) Consumed(q string, l Level) string        { return s.consumed(q, 
 func (s Space) Consumer(q string, l Level) string        { return s.consumer(q, l) }
 func (s Space) Result(k TaskKey) string                  { return s.result(string(k)) }
 func (s Space) Attempt(k TaskKey) string                 { return s.attempt(string(k)) }
-func (s Space) Streams() []string                        { return []string{s.tasks(), s.results(), "OBJ_" + s.bucket()} }
+func (s Space) Streams() []string                        { return []string{s.tasks(), s.results(), s.inputs(), s.values()} }
 
 var (
 	LevelOf    = levelOf

@@ -7,15 +7,17 @@ import (
 	"strings"
 )
 
-// The names on the broker. A namespace has two streams, whose subjects have at
+// The names on the broker. A namespace has streams whose subjects have at
 // most one message each:
 //
 //	antflow.<namespace>.task.<queue>.<level>.<session>.<id>       the tasks
 //	antflow.<namespace>.result.<session>.<id>                     their results
 //	antflow.<namespace>.attempt.<session>.<id>.<n>                what became of attempts
+//	antflow.<namespace>.input.<session>.<id>.<unique>.<parts>.<n> parts of large inputs
+//	antflow.<namespace>.value.<session>.<id>.<unique>.<parts>.<n> and of large results
 //
-// The last two are in one stream, so that one consumer tells a session all of
-// it. Next to the streams there are subjects that nothing keeps: workers tell a
+// Results and attempts are in one stream, so that one consumer tells a session all
+// of it. Inputs and values have one each, with the first large one. Next to the streams there are subjects that nothing keeps: workers tell a
 // session of starts, who cancels tells the workers, and who asks them how they are
 // gets an answer.
 type space struct{ name string }
@@ -46,7 +48,8 @@ func (l level) String() string { return [...]string{"p0", "p1", "p2"}[l] }
 func (s space) prefix() string  { return "antflow." + s.name + "." }
 func (s space) tasks() string   { return "ANTFLOW_" + s.name + "_TASKS" }
 func (s space) results() string { return "ANTFLOW_" + s.name + "_RESULTS" }
-func (s space) bucket() string  { return "ANTFLOW_" + s.name }
+func (s space) inputs() string  { return "ANTFLOW_" + s.name + "_INPUTS" }
+func (s space) values() string  { return "ANTFLOW_" + s.name + "_VALUES" }
 
 // consumer is the name of the durable consumer of a level of a queue.
 func (s space) consumer(queue string, l level) string { return "w_" + queue + "_" + l.String() }
@@ -59,6 +62,9 @@ func (s space) consumed(queue string, l level) string {
 func (s space) task(queue string, l level, k string) string {
 	return s.prefix() + "task." + queue + "." + l.String() + "." + k
 }
+
+// anyTask is where a task may be, whatever its queue and level.
+func (s space) anyTask(k string) string { return s.prefix() + "task.*.*." + k }
 
 func (s space) result(k string) string        { return s.prefix() + "result." + k }
 func (s space) attempt(k string) string       { return s.prefix() + "attempt." + k }

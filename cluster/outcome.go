@@ -21,12 +21,18 @@ func (d *delivery) succeed() {
 		d.record(newResult(d.outcome(endOK), x, d.payload))
 		return
 	}
+	u := d.w.values.upload(d.task.key, d.payload)
+	x.Object, d.object = u.name, u.name
 	d.w.request(func(ctx context.Context) error {
-		data, err := d.w.outsource(ctx, &x, d.task.key+".result", d.payload)
-		if err == nil {
-			d.record(newResult(d.outcome(endOK), x, data))
+		switch err := u.run(ctx); {
+		case err == nil:
+			d.record(newResult(d.outcome(endOK), x, nil))
+		case hopeless(err):
+			d.recordError(failure("the result of task %s could not be stored: %v", d.task.key, err))
+		default:
+			return err
 		}
-		return err
+		return nil
 	})
 }
 
@@ -200,9 +206,14 @@ func (w *worker) answered(m *nats.Msg, err error) {
 		return
 	}
 	switch fateOf(err) {
-	case stored, existing:
+	case stored:
 		w.mu.Unlock()
 		d.acknowledge()
+		return
+	case existing:
+		w.mu.Unlock()
+		d.acknowledge()
+		d.disown()
 		return
 	case refused:
 		again := d.refused
@@ -221,6 +232,7 @@ func (w *worker) answered(m *nats.Msg, err error) {
 		w.retry = time.AfterFunc(republishPause, w.republish)
 	}
 	w.mu.Unlock()
+	w.worry("a result is not recorded yet", err)
 }
 
 const republishPause = 50 * time.Millisecond
@@ -246,8 +258,33 @@ func (d *delivery) acknowledge() {
 	d.w.finished.Add(1)
 	d.release(ack)
 	if d.task.Object != "" {
-		d.w.io.Go(d.w.ctx, func(ctx context.Context) error { d.w.discard(ctx, d.task.Object); return nil })
+		d.w.io.Go(d.w.ctx, func(ctx context.Context) error {
+			d.w.inputs.discard(ctx, d.task.key, d.task.Object)
+			return nil
+		})
 	}
+}
+
+// disown deletes the object of a result, unless the result that is recorded names
+// it: then the answer to that got lost, and not the race.
+func (d *delivery) disown() {
+	if d.object == "" {
+		return
+	}
+	w := d.w
+	w.io.Go(w.ctx, func(ctx context.Context) error {
+		m, err := last(ctx, w.results, w.space.result(d.task.key))
+		if err != nil {
+			return err
+		}
+		if m != nil {
+			if r, _ := parseResult(m.Data); r.Object == d.object {
+				return nil
+			}
+		}
+		w.values.discard(ctx, d.task.key, d.object)
+		return nil
+	})
 }
 
 const (

@@ -191,12 +191,14 @@ func (c *Client) resolve(id string, data []byte) {
 // pending until that is here, so that the end of the client settles it, too.
 func (c *Client) resolveObject(e *entry, r result) {
 	c.request(func(ctx context.Context) error {
-		data, err := c.fetch(ctx, r.Object)
+		data, err := c.values.fetch(ctx, e.key, r.Object)
 		switch {
 		case err == nil:
 			r.payload = data
 		case missing(err):
 			err = failure("%v: the result of task %s: %v", ErrDecode, e.key, err)
+		case hopeless(err):
+			err = failure("the result of task %s could not be fetched: %v", e.key, err)
 		default:
 			return err
 		}

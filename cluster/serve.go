@@ -179,6 +179,7 @@ func (w *worker) open(ctx context.Context) error {
 	}
 	w.unobserve = w.observe()
 	go w.beat()
+	go w.sweep()
 	return nil
 }
 
@@ -250,7 +251,7 @@ func (w *worker) attend() error {
 // request has fn, which waits for the broker, called on a goroutine of its own
 // until it returns nil or the worker ends.
 func (w *worker) request(fn func(context.Context) error) {
-	w.io.Go(w.ctx, fn, persistent)
+	w.io.Go(w.ctx, w.worrying(fn), persistent)
 }
 
 // lost is told that the connection is closed, and won't be again.

@@ -41,6 +41,7 @@ func (c *Client) begin(ctx context.Context, e *entry, keyed bool, limit time.Dur
 		asked := e.asked
 		c.mu.Unlock()
 		<-c.window
+		c.forget(e.key, e.object)
 		if asked {
 			other.cancel()
 		}
@@ -51,11 +52,12 @@ func (c *Client) begin(ctx context.Context, e *entry, keyed bool, limit time.Dur
 	e.number = c.begun
 	c.unacked++
 	e.unsure = keyed // another client, or an earlier one, may have published it
+	look := keyed || e.agedLocked()
 	if limit > 0 {
 		e.timer = time.AfterFunc(limit-time.Since(e.since), e.expire)
 	}
 	c.mu.Unlock()
-	if keyed {
+	if look {
 		c.request(func(ctx context.Context) error { return c.find(ctx, e) })
 	} else {
 		c.publish(e)
@@ -92,7 +94,7 @@ var persistent = antflow.JoinOptions(
 // request has fn, which waits for the broker, called on a goroutine of its own
 // until it returns nil or the client is closed.
 func (c *Client) request(fn func(context.Context) error) {
-	c.io.Go(c.ctx, fn, persistent)
+	c.io.Go(c.ctx, c.worrying(fn), persistent)
 }
 
 // find looks for the result of a task that may have been published before, by
@@ -118,7 +120,7 @@ func (c *Client) find(ctx context.Context, e *entry) error {
 		c.acknowledged(e)
 		c.giveUp(e)
 	default:
-		c.publish(e)
+		return c.publishAged(ctx, e)
 	}
 	return nil
 }
@@ -184,14 +186,21 @@ func (c *Client) answered(m *nats.Msg, err error) {
 	}
 	var end antflow.RemoteEnd
 	f := fateOf(err)
-	// While there is no connection nothing is sent.
-	e.unsure = e.unsure || f == unknown && !errors.Is(err, nats.ErrReconnectBufExceeded)
+	if f == unknown && !errors.Is(err, nats.ErrReconnectBufExceeded) { // without a connection nothing is sent
+		e.unsure, e.doubt = true, true
+	}
 	switch {
 	case f == stored || f == existing:
 		c.ackedLocked(e)
 		c.pause = 0
-		asked, late := e.asked, e.late
+		asked, late, object := e.asked, e.late, e.object
+		if f == stored {
+			e.object = "" // the message has it
+		}
 		c.mu.Unlock()
+		if f == existing && object != "" {
+			c.disown(e, object)
+		}
 		switch {
 		case asked:
 			c.withdraw(e)
@@ -206,6 +215,9 @@ func (c *Client) answered(m *nats.Msg, err error) {
 			return
 		}
 	case f == refused:
+		if e.doubt {
+			e.object = "" // a message may have it
+		}
 		end.Err = failure("the broker refuses the task: %v", err)
 	case (e.asked || e.late) && !e.unsure:
 		end = e.unsentLocked()
@@ -293,7 +305,7 @@ func (c *Client) republish() {
 	}
 	var sure, unsure []*entry
 	for _, e := range c.held[:n] {
-		if e.unsure {
+		if e.unsure || e.agedLocked() {
 			unsure = append(unsure, e)
 		} else {
 			sure = append(sure, e)
@@ -314,9 +326,12 @@ func (c *Client) republish() {
 	}
 }
 
-// takeLocked takes a pending entry out, for whoever is to settle its calls.
+// takeLocked takes a pending entry out, for whoever is to settle its calls. Its
+// task was never stored or has a result, so nobody needs the object that is the
+// entry's own.
 func (c *Client) takeLocked(e *entry) {
 	delete(c.pending, e.id)
+	e.spare = e.object
 	c.ackedLocked(e)
 	if e.timer != nil {
 		e.timer.Stop()
@@ -342,6 +357,7 @@ func (c *Client) settle(e *entry, end antflow.RemoteEnd) {
 
 // settle settles the calls of an entry that was taken out.
 func (e *entry) settle(end antflow.RemoteEnd) {
+	e.c.forget(e.key, e.spare)
 	for _, call := range e.calls {
 		call.Settle(end)
 	}
