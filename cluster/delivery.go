@@ -69,9 +69,11 @@ type delivery struct {
 
 	redelivered bool // the broker has given it to somebody before
 
-	last     mark  // the last one that was noted of the task; its N is 0 when there is none
-	next     *mark // the one that is being noted before it starts, if one has to be
-	attempts int   // that have begun, this one included
+	noting   sync.Mutex    // held while a note is written, after the first one
+	last     mark          // the last one that was noted of the task; its N is 0 when there is none
+	next     *mark         // the one that is being noted before it starts, if one has to be
+	pause    time.Duration // before that, if it doesn't start yet
+	attempts int           // that have begun, this one included
 	began    time.Time
 	ran      time.Duration
 	fetched  bool   // the task's payload was, which is an object
@@ -90,6 +92,7 @@ type delivery struct {
 	revoked bool      // the task has a result already
 	result  *nats.Msg // that is published
 	refused bool      // the broker has refused one
+	noted   time.Time // when it was noted that the attempt runs; zero: it was not
 }
 
 // deliver takes a task in.

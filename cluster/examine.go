@@ -40,7 +40,8 @@ func (d *delivery) examine(ctx context.Context) error {
 	ok, err := w.note(ctx, d.task.key, *d.next)
 	switch {
 	case err != nil && fateOf(err) == refused:
-		d.refuse(failure("the broker refuses the note of an attempt: %v", err))
+		d.attempts = d.last.Attempts + 1 // refuse counts one less
+		d.refuse(failure("the broker refuses a note of the task: %v", err))
 	case err != nil:
 		return err
 	case !ok: // somebody else is quicker, and has it now
@@ -48,18 +49,34 @@ func (d *delivery) examine(ctx context.Context) error {
 		d.release("")
 	case d.next.Kind == markExpired:
 		d.refuse(antflow.ErrQueueTimeout)
+	case d.next.Kind == markWaits:
+		w.feed.freed()
+		d.release(nakLater(d.pause))
 	default:
 		d.last, d.attempts = *d.next, d.next.Attempts
+		w.mu.Lock()
+		d.noted = time.Now()
+		w.mu.Unlock()
 		d.start()
 	}
 	return nil
 }
 
 // begins returns the mark of the attempt that is about to begin, or of its never
-// beginning, or with what the task fails at once.
+// beginning, or of what is left of its delay, or with what the task fails at
+// once. The mark of a delay has the sums once more, before the one that has them
+// expires. If the broker loses the word after it, the task is early, as it is when
+// it loses that of any retry.
 func (d *delivery) begins() (began mark, refusal error) {
 	w := d.w
 	began = d.last
+	began.Worker, began.Err, began.Delay, began.Ran = w.set.name, nil, 0, 0
+	began.N++
+	if d.last.Rest > 0 {
+		began.Kind = markWaits
+		d.pause, began.Rest = w.delays(d.last.Rest)
+		return began, nil
+	}
 	switch d.last.Kind {
 	case markExpired:
 		return began, antflow.ErrQueueTimeout
@@ -74,14 +91,49 @@ func (d *delivery) begins() (began mark, refusal error) {
 		d.attempts = began.Attempts + 1 // refuse counts one less
 		return began, failure("%v: task %q, %d times", ErrCrashed, d.task.name, began.Crashed)
 	}
-	began.Kind, began.Worker, began.Err, began.Delay, began.Ran = markBegan, w.set.name, nil, 0, 0
-	began.N++
+	began.Kind = markBegan
 	if limit := d.task.options.QueueTimeout; limit > 0 && began.Attempts == 0 && w.now().Sub(d.since) >= limit {
 		began.Kind = markExpired
 	} else {
 		began.Attempts++
 	}
 	return began, nil
+}
+
+// renew notes once more that an attempt runs, before the mark that says so
+// expires, and what was counted with it. No other note is written by this
+// delivery meanwhile: its number would be that of this one, which may be stored
+// though no answer comes. So this goes on until there is one.
+func (d *delivery) renew(ctx context.Context) error {
+	w := d.w
+	d.noting.Lock()
+	defer d.noting.Unlock()
+	w.mu.Lock()
+	running := d.running
+	w.mu.Unlock()
+	if !running {
+		return nil
+	}
+	m := d.last
+	m.N++
+	for {
+		ok, err := w.note(ctx, d.task.key, m)
+		switch {
+		case ok:
+			d.last.N = m.N
+			return nil
+		case err == nil: // another worker has it by now
+			return nil
+		case fateOf(err) == refused || ctx.Err() != nil:
+			return err
+		}
+		w.worry("the note of an attempt is not written yet", err)
+		select {
+		case <-time.After(mostPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // lastMark returns the last mark of a task; its N is 0 when there is none.

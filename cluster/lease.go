@@ -8,7 +8,8 @@ import (
 	"github.com/antflow/antflow"
 )
 
-// beat gives word of all that is held, three times in a lease.
+// beat gives word of all that is held, three times in a lease. It also looks after
+// what has been held for long.
 func (w *worker) beat() {
 	ticker := time.NewTicker(w.lease / 3)
 	defer ticker.Stop()
@@ -20,11 +21,16 @@ func (w *worker) beat() {
 		}
 		var replies []string
 		var long []string
+		var aging []*delivery
 		w.mu.Lock()
 		for k, d := range w.held {
 			replies = append(replies, d.reply)
 			if d.running && time.Since(d.came) > w.lease/3 {
 				long = append(long, k)
+			}
+			if d.running && !d.noted.IsZero() && time.Since(d.noted) > w.keeps()/4 {
+				d.noted = time.Now()
+				aging = append(aging, d)
 			}
 		}
 		w.mu.Unlock()
@@ -33,6 +39,9 @@ func (w *worker) beat() {
 		}
 		for _, k := range long {
 			w.io.Go(w.ctx, func(ctx context.Context) error { return w.recheck(ctx, k) })
+		}
+		for _, d := range aging {
+			w.io.Go(w.ctx, d.renew)
 		}
 	}
 }

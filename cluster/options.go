@@ -194,9 +194,11 @@ func Backlog(n int) Option {
 	return option(func(s *settings) { s.backlog = int64(n) })
 }
 
-// Retention is how long results are kept, whether read or not. It is a setting
-// of the stream, as [Replicas] is; the default is 24 hours. d below a minute
-// panics.
+// Retention is how long results are kept, whether read or not, and what is noted of
+// the attempts of tasks: a task that no worker gets to for so long, or for half of
+// that if it waits for a retry, begins to count its failures and crashes anew. So
+// it should be well above the [Lease]. It is a setting of the stream, as [Replicas]
+// is; the default is 24 hours. d below a minute panics.
 func Retention(d time.Duration) Option {
 	must(d >= time.Minute, "Retention(%v): the time must be at least a minute", d)
 	return option(func(s *settings) { s.retention = d })

@@ -87,11 +87,15 @@ func (d *delivery) recordError(err error) {
 // retry notes that the attempt failed, and gives the task back for later. The
 // note is first: without it the broker's copy knows of no failure.
 func (d *delivery) retry(err error, failed int, delay time.Duration) {
+	now, rest := d.w.delays(delay)
 	m := mark{
-		Kind: markFailed, N: d.last.N + 1, Attempts: d.attempts, Failed: failed, Crashed: d.last.Crashed,
-		Err: d.w.registry.encode(err), Delay: max(delay, 0), Ran: d.ran, Worker: d.w.set.name,
+		Kind: markFailed, Attempts: d.attempts, Failed: failed, Crashed: d.last.Crashed,
+		Err: d.w.registry.encode(err), Delay: max(delay, 0), Rest: rest, Ran: d.ran, Worker: d.w.set.name,
 	}
 	d.w.request(func(ctx context.Context) error {
+		d.noting.Lock()
+		defer d.noting.Unlock()
+		m.N = d.last.N + 1
 		ok, noted := d.w.note(ctx, d.task.key, m)
 		switch {
 		case noted != nil && fateOf(noted) == refused:
@@ -99,12 +103,20 @@ func (d *delivery) retry(err error, failed int, delay time.Duration) {
 		case noted != nil:
 			return noted
 		case ok:
-			d.release(nakLater(max(delay, 0)))
+			d.release(nakLater(now))
 		default:
 			d.release("") // another worker has it by now, and goes by what that noted
 		}
 		return nil
 	})
+}
+
+// delays is how much of a delay the broker is asked for now, and what is left of
+// it: the mark that counts the failures must be there when the task comes back,
+// and it is kept no longer than results.
+func (w *worker) delays(delay time.Duration) (now, rest time.Duration) {
+	now = min(max(delay, 0), w.keeps()/2)
+	return now, max(delay, 0) - now
 }
 
 // stop asks for the end of the task, since the worker ends.
@@ -158,15 +170,18 @@ func (d *delivery) giveBack() {
 // that who gets the task next does not count it as that; but for one that was
 // delivered before and not examined here: what is noted of that is still so.
 func (d *delivery) giveBackLater() {
-	if d.redelivered && d.last.N == 0 && d.began.IsZero() {
+	if d.redelivered && d.began.IsZero() && d.last.N == 0 {
 		d.release(nakLater(0))
 		return
 	}
-	m := mark{Kind: markReturned, N: d.last.N + 1, Attempts: d.attempts, Failed: d.last.Failed, Crashed: d.last.Crashed, Worker: d.w.set.name}
+	m := mark{Kind: markReturned, Attempts: d.attempts, Failed: d.last.Failed, Crashed: d.last.Crashed, Worker: d.w.set.name}
 	if d.began.IsZero() {
 		m.Attempts--
 	}
 	d.w.request(func(ctx context.Context) error {
+		d.noting.Lock()
+		defer d.noting.Unlock()
+		m.N = d.last.N + 1
 		ok, err := d.w.note(ctx, d.task.key, m)
 		switch {
 		case err != nil && fateOf(err) != refused:

@@ -227,6 +227,7 @@ type mark struct {
 	Crashed  int           `json:"crashed"`  // begun, without any word since
 	Err      *wireError    `json:"err,omitempty"`
 	Delay    time.Duration `json:"delay,omitempty"`
+	Rest     time.Duration `json:"rest,omitempty"` // of the delay, once the task comes back
 	Ran      time.Duration `json:"ran,omitempty"`
 	Worker   string        `json:"worker,omitempty"`
 	By       string        `json:"by"` // which process, of several that call themselves the same
@@ -251,5 +252,6 @@ const (
 	markBegan    markKind = "began"    // an attempt of a task that was delivered before
 	markFailed   markKind = "failed"   // and another one follows
 	markReturned markKind = "returned" // the worker gave it back, unfinished
+	markWaits    markKind = "waits"    // its delay is not over
 	markExpired  markKind = "expired"  // its queue timeout has passed; it never begins
 )
