@@ -30,7 +30,7 @@ func (e *entry) attach(ctx context.Context, x *extras, data []byte, patient bool
 	for {
 		err := u.run(ctx)
 		if err == nil {
-			x.Object, e.object, e.fresh = u.name, u.name, time.Now()
+			x.Object, e.object, e.fresh = u.name, u.name, u.began
 			return nil, nil
 		}
 		if u.sent > sent || c.nc.Status() != nats.CONNECTED {
@@ -91,7 +91,7 @@ func objectOf(subject string, data []byte) string {
 // agedLocked reports whether the entry has an object that a janitor may take for
 // an orphan before long.
 func (e *entry) agedLocked() bool {
-	return e.object != "" && time.Since(e.fresh) > e.c.keeps()/4
+	return e.object != "" && e.c.aged(e.fresh)
 }
 
 // publishAged publishes the task of an entry that may have waited for long: then
@@ -101,11 +101,12 @@ func (c *Client) publishAged(ctx context.Context, e *entry) error {
 	object, aged := e.object, e.agedLocked()
 	c.mu.Unlock()
 	if aged {
+		now := time.Now()
 		if err := c.inputs.touch(ctx, object); err != nil {
 			return err
 		}
 		c.mu.Lock()
-		e.fresh = time.Now()
+		e.fresh = now
 		c.mu.Unlock()
 	}
 	c.publish(e)

@@ -28,7 +28,7 @@ func (w *worker) beat() {
 			if d.running && time.Since(d.came) > w.lease/3 {
 				long = append(long, k)
 			}
-			if d.running && !d.noted.IsZero() && time.Since(d.noted) > w.keeps()/4 {
+			if d.running && !d.noted.IsZero() && w.aged(d.noted) {
 				d.noted = time.Now()
 				aging = append(aging, d)
 			}

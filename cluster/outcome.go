@@ -22,10 +22,10 @@ func (d *delivery) succeed() {
 		return
 	}
 	u := d.w.values.upload(d.task.key, d.payload)
-	x.Object, d.object = u.name, u.name
 	d.w.request(func(ctx context.Context) error {
 		switch err := u.run(ctx); {
 		case err == nil:
+			x.Object, d.object = u.name, u.name
 			d.record(newResult(d.outcome(endOK), x, nil))
 		case hopeless(err):
 			d.recordError(failure("the result of task %s could not be stored: %v", d.task.key, err))

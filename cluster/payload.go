@@ -99,26 +99,38 @@ func (s *store) config() jetstream.StreamConfig {
 // An upload is an object that is being stored.
 type upload struct {
 	s     *store
+	k     string // of its task
 	name  string
 	parts [][]byte
-	sent  int // messages, the head among them
+	sent  int       // messages, the head among them
+	began time.Time // just before the head was sent
 }
 
 // upload begins to store data for a task.
 func (s *store) upload(k string, data []byte) *upload {
-	u := &upload{s: s}
+	u := &upload{s: s, k: k}
 	for size := s.b.partSize(); len(data) > 0; {
 		n := min(size, len(data))
 		u.parts = append(u.parts, data[:n:n])
 		data = data[n:]
 	}
-	u.name = k + "." + rand.Text() + "." + strconv.Itoa(len(u.parts))
+	u.rename()
 	return u
 }
 
+func (u *upload) rename() { u.name = u.k + "." + rand.Text() + "." + strconv.Itoa(len(u.parts)) }
+
 // run stores what isn't stored yet. It may be called again after an error: a part
-// that comes twice is the same.
+// that comes twice is the same. After so long that the first parts may be taken for
+// an orphan's, or expire, it begins anew.
 func (u *upload) run(ctx context.Context) error {
+	if u.sent > 0 && u.s.b.aged(u.began) {
+		u.sent = 0
+		u.rename()
+	}
+	if u.sent == 0 {
+		u.began = time.Now()
+	}
 	if _, err := u.s.open(ctx, true); err != nil {
 		return err
 	}
@@ -243,6 +255,10 @@ func (s *store) discard(ctx context.Context, k, name string) {
 		s.b.log.Debug("antflow: an object was not deleted", "object", name, "err", err)
 	}
 }
+
+// aged reports whether something that expires with results, or is an orphan when it
+// is as old, may be so before long.
+func (b *broker) aged(since time.Time) bool { return time.Since(since) > b.keeps()/4 }
 
 // keeps is how long results are kept.
 func (b *broker) keeps() time.Duration {
