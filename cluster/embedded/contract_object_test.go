@@ -13,6 +13,7 @@ import (
 	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/cluster"
 	"github.com/antflow/antflow/cluster/embedded"
+	"github.com/antflow/antflow/cluster/embedded/internal/proxy"
 )
 
 // These tests are about payloads that are too large for messages.
@@ -69,7 +70,7 @@ func (r *rig) forgetful(retention time.Duration) jetstream.JetStream {
 func TestContractLargeResultStays(t *testing.T) {
 	r := newRig(t)
 	_, js := r.raw()
-	line := newProxy(r)
+	far, line := r.behind()
 	began, open := make(chan string, 10), make(chan struct{})
 	task := antflow.NewTask("task", func(ctx context.Context, _ int) (string, error) {
 		info, _ := cluster.InfoFrom(ctx)
@@ -79,20 +80,20 @@ func TestContractLargeResultStays(t *testing.T) {
 		}
 		return large(info.Worker), nil
 	})
-	far := *r
-	far.url = "nats://" + line.Addr().String()
 	w := far.serve(handlers(task), cluster.WorkerName("A"), cluster.Lease(time.Second))
 	c := r.connect(cluster.Session("s"))
 	f := task.Submit(r.ctx, c, 1, antflow.Key("k"))
 	if name := receive(r, began); name != "A" {
 		t.Fatal(name)
 	}
-	line.mu.Lock() // from now on nothing passes
+	line.Stall(proxy.ToServer, true)
+	line.Stall(proxy.ToClient, true)
 	r.serve(handlers(task), cluster.WorkerName("B"), cluster.Lease(time.Second))
 	v := get(r, f)
 	close(open)
 	r.until("the end of the first attempt", func() bool { return w.health.Status().Running == 0 })
-	line.mu.Unlock()
+	line.Stall(proxy.ToServer, false)
+	line.Stall(proxy.ToClient, false)
 	r.until("what becomes of it", func() bool { return w.health.Status().Held == 0 })
 	r.until("one object", func() bool { return r.objects(js, values) == 1 })
 	again, err := task.Submit(r.ctx, r.connect(cluster.Session("s")), 1, antflow.Key("k")).Result(r.ctx)
@@ -273,13 +274,11 @@ func TestContractPayloadsThatAreNotPermitted(t *testing.T) {
 // A submission that gets no answer holds up no other one.
 func TestContractLargeInputsBesideOneAnother(t *testing.T) {
 	r := newRig(t)
-	line := newProxy(r)
-	far := *r
-	far.url = "nats://" + line.Addr().String()
+	far, line := r.behind()
 	c := far.connect()
 	task := echo[string]("task")
-	line.mu.Lock()
-	defer line.mu.Unlock()
+	line.Stall(proxy.ToServer, true)
+	line.Stall(proxy.ToClient, true)
 	long, cancel := context.WithCancel(r.ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { task.Submit(long, c, large("x")) })
