@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +19,11 @@ import (
 // to be empty. When all are, each has its bell: a request for one task that the
 // broker answers when there is one, for some seconds. A bell may ring when the
 // slot it was for is taken, by a task of another source; then that task is given
-// back if it does not start soon.
+// given back if it does not start soon.
+//
+// One source must not keep the others waiting. One that refuses requests is left
+// out until its consumer was looked at, see consumers.go; one that does not answer
+// has a bell and nothing else until it does, whatever others have.
 //
 // Each request has a deadline here, too. What a broken connection or a new
 // leader makes of requests that wait is then no concern of anybody's: they are
@@ -28,6 +31,8 @@ import (
 type feed struct {
 	w       *worker
 	sources []*source // of the first level of all queues, then of the second, then the third
+	send    func(*pull) error
+	ensure  func(context.Context, string, level) error // that the source's consumer is there
 
 	mu       sync.Mutex    // a leaf; nothing is published under it
 	answered chan struct{} // of capacity 1: a request was
@@ -40,25 +45,10 @@ type feed struct {
 	last    time.Time // when a task ended here
 	pace    float64   // nanoseconds that a task takes, of late; 0: not known
 	timer   *time.Timer
-}
 
-// A source is a consumer of the broker. All but the first block is guarded by
-// feed.mu.
-type source struct {
-	f       *feed
-	subject string // of requests
-	inbox   string // of answers, with the number of the request
-	sub     *nats.Subscription
-
-	serial  uint64        // of the last request
-	probe   uint64        // the number of the probe that is under way; 0: none
-	asked   int           // tasks that the probe may still bring
-	due     time.Time     // when it is given up
-	bell    uint64        // the number of the bell; 0: none
-	rung    time.Time     // when that is given up
-	patient time.Duration // how long the next bell may wait: longer each time in vain
-	empty   bool          // at the time of:
-	emptyAt time.Time
+	repairs bool          // repair is going to be called, or is under way
+	pause   time.Duration // before it: longer each time in vain
+	mend    *time.Timer   // that calls it
 }
 
 const (
@@ -66,7 +56,6 @@ const (
 	bellTime    = 100 * time.Millisecond // the first bell
 	mostBell    = 5 * time.Second
 	emptyTime   = 5 * time.Millisecond // that a source without a bell is taken for empty
-	brokenTime  = 250 * time.Millisecond
 	shortTask   = time.Millisecond     // tasks that take less are read ahead
 	aheadTime   = 2 * time.Millisecond // by as many as take so long
 	mostAhead   = 256
@@ -77,32 +66,43 @@ const (
 
 // open begins to ask.
 func (f *feed) open(w *worker) error {
-	f.w, f.answered = w, make(chan struct{}, 1)
+	f.prepare(w)
+	for _, s := range f.sources {
+		s.subject = "$JS.API.CONSUMER.MSG.NEXT." + w.space.tasks() + "." + w.space.consumer(s.queue, s.level)
+		s.inbox = w.nc.NewInbox()
+		sub, err := w.nc.Subscribe(s.inbox+".*", s.receive)
+		if err != nil {
+			return err
+		}
+		// A pull brings no more than was asked for, so there is nothing to limit.
+		if err := sub.SetPendingLimits(-1, -1); err != nil {
+			return err
+		}
+		s.sub = sub
+	}
+	f.begin()
+	return nil
+}
+
+// prepare makes the sources.
+func (f *feed) prepare(w *worker) {
+	f.w, f.answered, f.send, f.ensure = w, make(chan struct{}, 1), publish, w.ensureConsumer
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	for l := range levels {
 		for _, queue := range w.set.queues {
-			s := &source{
-				f:       f,
-				subject: "$JS.API.CONSUMER.MSG.NEXT." + w.space.tasks() + "." + w.space.consumer(queue, l),
-				inbox:   w.nc.NewInbox(),
-			}
-			sub, err := w.nc.Subscribe(s.inbox+".*", s.receive)
-			if err != nil {
-				return err
-			}
-			// A pull brings no more than was asked for, so there is nothing to limit.
-			if err := sub.SetPendingLimits(-1, -1); err != nil {
-				return err
-			}
-			s.sub = sub
-			f.sources = append(f.sources, s)
+			f.sources = append(f.sources, &source{f: f, queue: queue, level: l})
 		}
 	}
+}
+
+// begin asks for the first time.
+func (f *feed) begin() {
 	f.mu.Lock()
 	f.opened = true
 	f.timer = time.AfterFunc(feedTick, f.tick)
 	f.mu.Unlock()
 	f.fill()
-	return nil
 }
 
 // halt asks for nothing any more. What comes nevertheless is given back.
@@ -111,6 +111,9 @@ func (f *feed) halt() {
 	f.stopped = true
 	if f.timer != nil {
 		f.timer.Stop()
+	}
+	if f.mend != nil {
+		f.mend.Stop()
 	}
 	f.mu.Unlock()
 }
@@ -155,14 +158,19 @@ func (f *feed) fill() {
 	pulls := f.pullsLocked(time.Now())
 	f.mu.Unlock()
 	for _, p := range pulls {
-		data, err := json.Marshal(p)
-		if err == nil {
-			err = f.w.nc.PublishRequest(p.s.subject, p.s.inbox+"."+strconv.FormatUint(p.number, 10), data)
-		}
-		if err != nil {
+		if f.send(p) != nil {
 			p.s.failed(p.number) // there is no connection; see reconnected
 		}
 	}
+}
+
+// publish sends a pull.
+func publish(p *pull) error {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	return p.s.f.w.nc.PublishRequest(p.s.subject, p.s.inbox+"."+strconv.FormatUint(p.number, 10), data)
 }
 
 // pullsLocked decides what to ask for now.
@@ -187,8 +195,17 @@ func (f *feed) pullsLocked(now time.Time) (pulls []*pull) {
 	for l := range levels {
 		for i := range n {
 			s := f.sources[int(l)*n+(i+f.turn)%n]
+			if !s.broken.IsZero() {
+				continue
+			}
+			if s.silent {
+				if s.bell == 0 {
+					pulls = append(pulls, s.ringLocked(now))
+				}
+				continue
+			}
 			if s.probe != 0 {
-				return nil // its answer comes first
+				return pulls // its answer comes first
 			}
 			if s.empty && (s.bell != 0 || now.Sub(s.emptyAt) < emptyTime) {
 				continue
@@ -196,15 +213,12 @@ func (f *feed) pullsLocked(now time.Time) (pulls []*pull) {
 			f.turn = (f.turn + i + 1) % n
 			s.serial++
 			s.probe, s.asked, s.due = s.serial, want, now.Add(probeTime)
-			return []*pull{{Batch: want, NoWait: true, s: s, number: s.serial}}
+			return append(pulls, &pull{Batch: want, NoWait: true, s: s, number: s.serial})
 		}
 	}
 	for _, s := range f.sources {
-		if s.bell == 0 {
-			s.serial++
-			s.patient = min(max(2*s.patient, bellTime), mostBell)
-			s.bell, s.rung = s.serial, now.Add(s.patient+feedTick)
-			pulls = append(pulls, &pull{Batch: 1, Expires: s.patient, s: s, number: s.serial})
+		if s.bell == 0 && s.broken.IsZero() {
+			pulls = append(pulls, s.ringLocked(now))
 		}
 	}
 	return pulls
@@ -219,111 +233,12 @@ func (f *feed) aheadLocked(slots int) int {
 	return int(min(float64(slots)*float64(aheadTime)/f.pace, mostAhead))
 }
 
-// receive is told of a task, or of the end of a request.
-func (s *source) receive(m *nats.Msg) {
-	if len(m.Data) == 0 && m.Header != nil && m.Header.Get("Status") != "" {
-		at := strings.LastIndexByte(m.Subject, '.')
-		number, err := strconv.ParseUint(m.Subject[at+1:], 10, 64)
-		if err == nil {
-			s.ended(number, m.Header.Get("Status"), m.Header.Get("Description"))
-		}
-		return
-	}
-	meta, err := m.Metadata()
-	if err != nil {
-		s.f.w.log.Warn("antflow: not a task", "subject", m.Subject, "err", err)
-		return
-	}
-	f := s.f
-	f.mu.Lock()
-	if s.asked > 0 {
-		if s.asked--; s.asked == 0 {
-			s.probe = 0
-		}
-	} else {
-		s.bell = 0
-	}
-	s.patient = 0
-	f.signal()
-	s.empty, s.emptyAt = meta.NumPending == 0, time.Now()
-	f.taken++
-	stopped := f.stopped
-	waits := f.taken > f.w.e.MaxWorkers()
-	f.mu.Unlock()
-	f.w.deliver(m, meta, stopped)
-	if waits {
-		f.w.hasten()
-	}
-	f.fill()
-}
-
-// ended is told that the broker has done with a request.
-func (s *source) ended(number uint64, status, text string) {
-	f := s.f
-	f.mu.Lock()
-	known := s.endLocked(number)
-	if known {
-		s.empty, s.emptyAt = true, time.Now()
-	}
-	broken := status != "404" && status != "408"
-	f.mu.Unlock()
-	if !known {
-		return
-	}
-	if broken {
-		f.w.log.Debug("antflow: a request for tasks was refused", "status", status, "text", text)
-		// No leader, or no consumer: not again at once.
-		time.AfterFunc(brokenTime, f.repair)
-		return
-	}
-	f.fill()
-}
-
-// endLocked forgets a request.
-func (s *source) endLocked(number uint64) (known bool) {
-	switch number {
-	case s.probe:
-		s.probe, s.asked = 0, 0
-	case s.bell:
-		s.bell = 0
-	default:
-		return false
-	}
-	s.f.signal()
-	return true
-}
-
 // signal wakes quiet.
 func (f *feed) signal() {
 	select {
 	case f.answered <- struct{}{}:
 	default:
 	}
-}
-
-// failed is told that a request could not be sent.
-func (s *source) failed(number uint64) {
-	s.f.mu.Lock()
-	s.endLocked(number)
-	s.empty, s.emptyAt = true, time.Now()
-	s.f.mu.Unlock()
-}
-
-// repair sees to it that the consumers are there, and asks again.
-func (f *feed) repair() {
-	f.mu.Lock()
-	stopped := f.stopped
-	f.mu.Unlock()
-	if stopped {
-		return
-	}
-	f.w.request(func(ctx context.Context) error {
-		if _, err := f.w.ensureConsumers(ctx); err != nil {
-			return err
-		}
-		f.fill()
-		return nil
-	})
 }
 
 // tick gives up requests that nobody answered, and asks again.
@@ -336,10 +251,10 @@ func (f *feed) tick() {
 	now := time.Now()
 	for _, s := range f.sources {
 		if s.probe != 0 && now.After(s.due) {
-			s.probe, s.asked, s.empty = 0, 0, false
+			s.probe, s.asked, s.silent, s.patient = 0, 0, true, 0
 		}
 		if s.bell != 0 && now.After(s.rung) {
-			s.bell, s.empty = 0, false
+			s.bell, s.silent = 0, true
 		}
 	}
 	f.timer.Reset(feedTick)
@@ -355,8 +270,10 @@ func (f *feed) reconnected() {
 		return // it has asked for nothing yet
 	}
 	for _, s := range f.sources {
-		s.probe, s.asked, s.bell, s.empty = 0, 0, 0, false
+		s.probe, s.asked, s.bell = 0, 0, 0
+		s.empty, s.silent = false, false
 	}
+	f.repairSoonLocked()
 	f.mu.Unlock()
 	f.fill()
 }

@@ -13,8 +13,8 @@ import (
 
 // Health tells how a worker is; give it to [Serve] with [ReportTo]. It is an
 // [http.Handler] for the probes of an orchestrator: the answer is 200 while the
-// worker takes tasks and 503 when it does not, with an [antflow.WorkerStatus] as JSON. The zero
-// value is ready, and safe for concurrent use.
+// worker takes tasks and 503 when it does not, or not of all its queues, with an
+// [antflow.WorkerStatus] as JSON. The zero value is ready, and safe for concurrent use.
 type Health struct {
 	mu sync.Mutex
 	w  *worker
@@ -84,6 +84,8 @@ func (w *worker) status() antflow.WorkerStatus {
 		r.State = "draining"
 	case w.nc.Status() != nats.CONNECTED:
 		r.State = "disconnected"
+	case w.feed.broken():
+		r.State = "broken"
 	}
 	return r
 }

@@ -12,7 +12,6 @@ import (
 	"unicode"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/antflow/antflow"
 )
@@ -46,7 +45,6 @@ type worker struct {
 	ctx      context.Context   // of all that it does; its end is the end of it
 	cancel   context.CancelCauseFunc
 	runs     context.Context // of the tasks
-	lease    time.Duration   // of the consumers
 	began    time.Time
 
 	finished atomic.Uint64 // tasks whose outcome the broker has
@@ -57,6 +55,7 @@ type worker struct {
 	unobserve func()
 
 	mu       sync.Mutex           // a leaf; nothing is published under it
+	lease    time.Duration        // of the consumers, the shortest
 	held     map[string]*delivery // by key
 	again    []*delivery          // whose results are to be published again
 	retry    *time.Timer          // for those
@@ -166,11 +165,9 @@ func unlessEnded(ctx context.Context, err error) error {
 
 // open begins to take tasks.
 func (w *worker) open(ctx context.Context) error {
-	lease, err := w.ensureConsumers(ctx)
-	if err != nil {
+	if err := w.ensureConsumers(ctx); err != nil {
 		return err
 	}
-	w.lease = lease
 	if err := w.attend(); err != nil {
 		return failure("the workers' subjects: %v", err)
 	}
@@ -181,57 +178,6 @@ func (w *worker) open(ctx context.Context) error {
 	go w.beat()
 	go w.sweep()
 	return nil
-}
-
-// ensureConsumers makes the consumers of the queues, unless they are there, and
-// returns the least of their leases.
-func (w *worker) ensureConsumers(ctx context.Context) (lease time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(ctx, setupTimeout)
-	defer cancel()
-	for _, queue := range w.set.queues {
-		for l := range levels {
-			cfg := jetstream.ConsumerConfig{
-				Durable:       w.space.consumer(queue, l),
-				Description:   fmt.Sprintf("antflow: tasks of queue %s", queue),
-				FilterSubject: w.space.consumed(queue, l),
-				AckPolicy:     jetstream.AckExplicitPolicy,
-				AckWait:       orElse(w.set.lease, defaultLease),
-				MaxDeliver:    -1, // or it would stay in the stream, and nobody would get it
-				MaxAckPending: -1, // delayed naks count among these
-				MaxWaiting:    1 << 14,
-			}
-			l, err := w.ensureConsumer(ctx, cfg)
-			if err != nil {
-				return 0, err
-			}
-			if lease == 0 || l < lease {
-				lease = l
-			}
-		}
-	}
-	return lease, nil
-}
-
-func (w *worker) ensureConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (lease time.Duration, err error) {
-	var c jetstream.Consumer
-	err = insist(ctx, func(ctx context.Context) (err error) {
-		c, err = w.tasks.Consumer(ctx, cfg.Durable)
-		if err != nil && fateOf(err) != unknown {
-			c, err = w.tasks.CreateConsumer(ctx, cfg)
-		}
-		return err
-	})
-	if err != nil {
-		return 0, failure("the consumer %s: %v", cfg.Durable, err)
-	}
-	have := c.CachedInfo().Config
-	switch {
-	case have.AckPolicy != cfg.AckPolicy || have.FilterSubject != cfg.FilterSubject || have.MaxDeliver != cfg.MaxDeliver || len(have.BackOff) > 0:
-		return 0, failure("the consumer %s exists, and is not one of this package's", cfg.Durable)
-	case w.set.lease != 0 && have.AckWait != w.set.lease:
-		return 0, failure("the consumer %s exists with a lease of %v, and this process wants %v", cfg.Durable, have.AckWait, w.set.lease)
-	}
-	return have.AckWait, nil
 }
 
 // attend listens to who cancels tasks, and who asks for workers.

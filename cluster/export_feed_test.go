@@ -1,0 +1,52 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/antflow/antflow"
+)
+
+// A Feed is the feed of a worker that has no broker.
+type Feed struct{ f *feed }
+
+// A Request is a pull. Answer tells what the broker says of it, as long as nobody
+// has; that may be never.
+type Request struct {
+	Queue   string
+	Level   Level
+	Batch   int
+	Expires time.Duration // 0: to be answered at once
+	Answer  func(status string)
+}
+
+// NewFeed returns a feed for those queues, whose requests go to send, and whose
+// repairs to ensure.
+func NewFeed(slots int, send func(Request), ensure func(queue string, l Level) error, queues ...string) *Feed {
+	s := serveSettings{settings: newSettings(), concurrency: slots, queues: queues}
+	w := newWorker(context.Background(), s, []Handler{antflow.NewTask("task", func(context.Context, int) (int, error) { return 0, nil })})
+	w.broker = &broker{settings: s.settings}
+	f := &w.feed
+	f.prepare(w)
+	f.send = func(p *pull) error {
+		send(Request{p.s.queue, Level(p.s.level), p.Batch, p.Expires, func(status string) { p.s.ended(p.number, status, "") }})
+		return nil
+	}
+	f.ensure = func(_ context.Context, queue string, l level) error { return ensure(queue, Level(l)) }
+	f.begin()
+	return &Feed{f}
+}
+
+func (f *Feed) Fill()        { f.f.fill() }
+func (f *Feed) Broken() bool { return f.f.broken() }
+
+// Stop ends the feed with its worker.
+func (f *Feed) Stop() {
+	w := f.f.w
+	w.cancel(nil)
+	f.f.halt()
+	_ = w.io.Shutdown(context.Background(), antflow.CancelRunning())
+	_ = w.e.Close()
+}
+
+const MostBell = mostBell
