@@ -68,6 +68,7 @@ type delivery struct {
 	came  time.Time
 
 	redelivered bool // the broker has given it to somebody before
+	asked       bool // the broker was asked something before the start
 
 	noting   sync.Mutex    // held while a note is written, after the first one
 	last     mark          // the last one that was noted of the task; its N is 0 when there is none
@@ -122,16 +123,22 @@ func (w *worker) deliver(m *nats.Msg, meta *nats.MsgMetadata, stopped bool) {
 	d.task, err = parseTask(p, m.Data)
 	switch {
 	case revoked:
-		w.request(d.examine) // which sees for itself
+		d.ask(d.examine) // which sees for itself
 	case stopped:
 		d.giveBack()
 	case err != nil:
 		d.refuse(err)
 	case d.redelivered || d.task.options.QueueTimeout > 0:
-		w.request(d.examine)
+		d.ask(d.examine)
 	default:
 		d.start()
 	}
+}
+
+// ask makes a request for the task before it starts, if it does.
+func (d *delivery) ask(fn func(context.Context) error) {
+	d.asked = true
+	d.w.request(fn)
 }
 
 // start has the executor run the task.
@@ -142,7 +149,7 @@ func (d *delivery) start() {
 		return
 	}
 	if d.task.Object != "" && !d.fetched {
-		w.request(func(ctx context.Context) error {
+		d.ask(func(ctx context.Context) error {
 			data, err := w.inputs.fetch(ctx, d.task.key, d.task.Object)
 			switch {
 			case err == nil:
@@ -170,6 +177,9 @@ func (d *delivery) start() {
 		future.Cancel()
 	}
 	future.OnDone(d.done)
+	if d.asked {
+		w.feed.fill() // who takes tasks in has them looked for after each that starts at once
+	}
 }
 
 // run is the task of the executor.

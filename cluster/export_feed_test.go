@@ -24,7 +24,10 @@ type Request struct {
 // repairs to ensure.
 func NewFeed(slots int, send func(Request), ensure func(queue string, l Level) error, queues ...string) *Feed {
 	s := serveSettings{settings: newSettings(), concurrency: slots, queues: queues}
-	w := newWorker(context.Background(), s, []Handler{antflow.NewTask("task", func(context.Context, int) (int, error) { return 0, nil })})
+	w := newWorker(context.Background(), s, []Handler{antflow.NewTask("late", func(ctx context.Context, _ int) (int, error) {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	})})
 	w.broker = &broker{settings: s.settings}
 	f := &w.feed
 	f.prepare(w)
@@ -39,6 +42,32 @@ func NewFeed(slots int, send func(Request), ensure func(queue string, l Level) e
 
 func (f *Feed) Fill()        { f.f.fill() }
 func (f *Feed) Broken() bool { return f.f.broken() }
+
+// Taken has n of the slots be taken, for all that the feed knows, before it looks again.
+func (f *Feed) Taken(n int) {
+	f.f.mu.Lock()
+	f.f.taken = n
+	f.f.mu.Unlock()
+}
+
+// StartLate starts a task that is among those taken, after the broker was asked
+// about it. The task runs until end is called.
+func (f *Feed) StartLate() (end func()) {
+	w := f.f.w
+	d := newDelivery(w, "late")
+	d.asked = true
+	d.start()
+	return func() { w.revoke(d.task.key) }
+}
+
+// newDelivery is a delivery of the task of that name, which the worker holds.
+func newDelivery(w *worker, name string) *delivery {
+	d := &delivery{w: w, attempts: 1, task: task{place: place{key: "session.id"}, name: name, payload: []byte("0")}}
+	w.mu.Lock()
+	w.held[d.task.key] = d
+	w.mu.Unlock()
+	return d
+}
 
 // Stop ends the feed with its worker.
 func (f *Feed) Stop() {

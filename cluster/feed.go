@@ -155,8 +155,11 @@ type pull struct {
 // fill asks for as many tasks as there are free slots.
 func (f *feed) fill() {
 	f.mu.Lock()
-	pulls := f.pullsLocked(time.Now())
+	pulls, waits := f.pullsLocked(time.Now())
 	f.mu.Unlock()
+	if waits {
+		f.w.hasten()
+	}
 	for _, p := range pulls {
 		if f.send(p) != nil {
 			p.s.failed(p.number) // there is no connection; see reconnected
@@ -173,14 +176,16 @@ func publish(p *pull) error {
 	return p.s.f.w.nc.PublishRequest(p.s.subject, p.s.inbox+"."+strconv.FormatUint(p.number, 10), data)
 }
 
-// pullsLocked decides what to ask for now.
-func (f *feed) pullsLocked(now time.Time) (pulls []*pull) {
+// pullsLocked decides what to ask for now. waits tells that a task of ours may be
+// waiting for a slot: whoever has them, on an executor that has other tasks, too.
+func (f *feed) pullsLocked(now time.Time) (pulls []*pull, waits bool) {
 	if f.stopped {
-		return nil
+		return nil, false
 	}
 	// The executor may have other tasks as well. Those of its tasks that wait for
 	// a semaphore or a limiter, or for other tasks, leave their slots to us.
 	e := f.w.e.Stats()
+	waits = e.Queued > 0 && f.inside > 0
 	coming := f.taken - f.inside
 	for _, s := range f.sources {
 		coming += s.asked
@@ -189,7 +194,7 @@ func (f *feed) pullsLocked(now time.Time) (pulls []*pull) {
 	ahead := f.aheadLocked(e.MaxWorkers)
 	want := free + ahead
 	if want <= 0 || ahead > 0 && free <= 0 && want <= ahead/2 {
-		return nil // rather some at once, later
+		return nil, waits // rather some at once, later
 	}
 	n := len(f.w.set.queues)
 	for l := range levels {
@@ -205,7 +210,7 @@ func (f *feed) pullsLocked(now time.Time) (pulls []*pull) {
 				continue
 			}
 			if s.probe != 0 {
-				return pulls // its answer comes first
+				return pulls, waits // its answer comes first
 			}
 			if s.empty && (s.bell != 0 || now.Sub(s.emptyAt) < emptyTime) {
 				continue
@@ -213,7 +218,7 @@ func (f *feed) pullsLocked(now time.Time) (pulls []*pull) {
 			f.turn = (f.turn + i + 1) % n
 			s.serial++
 			s.probe, s.asked, s.due = s.serial, want, now.Add(probeTime)
-			return append(pulls, &pull{Batch: want, NoWait: true, s: s, number: s.serial})
+			return append(pulls, &pull{Batch: want, NoWait: true, s: s, number: s.serial}), waits
 		}
 	}
 	for _, s := range f.sources {
@@ -221,7 +226,7 @@ func (f *feed) pullsLocked(now time.Time) (pulls []*pull) {
 			pulls = append(pulls, s.ringLocked(now))
 		}
 	}
-	return pulls
+	return pulls, waits
 }
 
 // aheadLocked is how many tasks may wait here for a slot: none, unless tasks are
@@ -278,7 +283,9 @@ func (f *feed) reconnected() {
 	f.fill()
 }
 
-// handed is told that the executor got a task.
+// handed is told that the executor got a task. Until then it counts twice, so who
+// looked for free slots meanwhile has found one less: the caller has them looked
+// for again.
 func (f *feed) handed() {
 	f.mu.Lock()
 	f.inside++

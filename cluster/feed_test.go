@@ -170,3 +170,26 @@ func TestFeedRefusedOnce(t *testing.T) {
 		}
 	})
 }
+
+// A task that starts after the broker was asked about it has free slots looked for:
+// who looked while it began has found one less.
+func TestFeedAfterLateStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newConsumers()
+		f := cluster.NewFeed(2, c.send, c.ensure, "a")
+		defer f.Stop()
+		f.Taken(2)
+		time.Sleep(1500 * time.Millisecond) // until no request is left, and not when some are given up
+		c.mu.Lock()
+		clear(c.asked)
+		c.mu.Unlock()
+		f.Taken(1)
+		defer f.StartLate()()
+		synctest.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.asked) == 0 {
+			t.Error("nobody asks for a task for the slot that is free")
+		}
+	})
+}

@@ -69,12 +69,8 @@ func (s *source) receive(m *nats.Msg) {
 	s.empty, s.emptyAt = meta.NumPending == 0, time.Now()
 	f.taken++
 	stopped := f.stopped
-	waits := f.taken > f.w.e.MaxWorkers()
 	f.mu.Unlock()
 	f.w.deliver(m, meta, stopped)
-	if waits {
-		f.w.hasten()
-	}
 	f.fill()
 }
 

@@ -113,6 +113,57 @@ func TestContractTwoWorkers(t *testing.T) {
 	}
 }
 
+// A worker that was asked for a task while its slot was free, and has given that
+// to a task of another kind by then, lets somebody else have it.
+func TestContractSlotTakenByOthers(t *testing.T) {
+	r := newRig(t)
+	e := antflow.New(1)
+	c := r.connect()
+	a := r.serve(handlers(whoami), cluster.On(e), cluster.WorkerName("A"))
+	taken := func() bool { return a.health.Status().Held == 1 }
+	var f *antflow.Future[cluster.Info]
+	for try := 0; ; try++ {
+		r.until("requests that wait for a task", func() bool {
+			for _, q := range r.status(c).Queues {
+				if q.Requests != 1 {
+					return false
+				}
+			}
+			return true
+		})
+		began, open := make(chan struct{}), make(chan struct{})
+		local := e.Go(r.ctx, func(context.Context) error { close(began); <-open; return nil })
+		r.await("the start of the other task", began)
+		f = whoami.Submit(r.ctx, c, 0)
+		r.flush(c)
+		held := false
+		for end := time.Now().Add(100 * time.Millisecond); !held && time.Now().Before(end); {
+			held = taken()
+		}
+		if held {
+			defer func() {
+				close(open)
+				get(r, local)
+				_ = e.Close()
+			}()
+			break
+		}
+		close(open) // the request had just run out
+		get(r, local)
+		get(r, f)
+		if try == 20 {
+			t.Fatal("a free worker's requests bring no task")
+		}
+	}
+	r.serve(handlers(whoami), cluster.WorkerName("B"))
+	if info := get(r, f); info.Worker != "B" {
+		t.Errorf("it ran on %q, which has no slot", info.Worker)
+	}
+	if s := e.Stats(); s.Running != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestContractContextOfConnect(t *testing.T) {
 	r := newRig(t)
 	ctx, cancel := context.WithCancel(r.ctx)
