@@ -82,6 +82,7 @@ type delivery struct {
 	returned bool   // the function has, and the codec: no panic, no Goexit
 	err      error  // what it returned, which the future has without its marks
 	object   string // the result, if it is one
+	cut      bool   // that was an error, after its context was canceled
 
 	// Guarded by w.mu.
 	reply   string // where the broker wants to know
@@ -184,10 +185,13 @@ func (d *delivery) start() {
 
 // run is the task of the executor.
 func (d *delivery) run(ctx context.Context) error {
-	d.began = time.Now()
 	w := d.w
 	w.mu.Lock()
-	d.running = true
+	if d.stopped || d.revoked { // who asked for that counts on it
+		w.mu.Unlock()
+		return errNotBegun
+	}
+	d.began, d.running = time.Now(), true
 	if !w.telling {
 		w.telling = true
 		time.AfterFunc(tellAfter, w.tell)
@@ -210,7 +214,9 @@ func (d *delivery) run(ctx context.Context) error {
 		return nil
 	})
 	d.ran = time.Since(d.began)
-	if err == nil {
+	if err != nil {
+		d.cut = errors.Is(ctx.Err(), context.Canceled)
+	} else {
 		if d.payload, err = codec.Marshal(out); err != nil {
 			err = antflow.Permanent(failure("the result of task %q does not encode as %s: %v", d.task.name, codec.Name(), err))
 		}
@@ -225,26 +231,43 @@ func (d *delivery) done(f *antflow.Future[struct{}]) {
 	w.mu.Lock()
 	d.running, d.ended = false, true
 	stopped, revoked := d.stopped, d.revoked
+	w.idleNowLocked()
 	w.mu.Unlock()
 	if d.ran == 0 && !d.began.IsZero() {
 		d.ran = time.Since(d.began)
 	}
 	w.feed.ended(d.ran)
 	err := f.Err()
+	canceled := f.State() == antflow.StateCanceled && !permanent(d.err)
 	switch {
 	case revoked:
 		d.acknowledge()
 	case err == nil:
 		d.succeed()
-	case stopped && f.State() == antflow.StateCanceled && (!d.returned || errors.Is(d.err, context.Canceled)):
-		d.giveBackLater() // it did not start, or did not finish for that
+	case stopped && (d.began.IsZero() || canceled && d.cut):
+		d.giveBackLater() // it did not start, or did not finish for that, whatever it calls it
 	case d.began.IsZero() && (errors.Is(err, antflow.ErrShutdown) || err == antflow.ErrQueueFull),
-		f.State() == antflow.StateCanceled && errors.Is(err, antflow.ErrShutdown):
+		canceled && errors.Is(err, antflow.ErrShutdown):
 		d.giveBackLater() // the executor is somebody else's, who has shut it down, or has more for it to do
 	default:
 		d.fail(err)
 	}
 }
+
+// errNotBegun is what a task returns that was stopped before it began.
+var errNotBegun = errors.New(prefix + "stopped before it began")
+
+// permanent reports whether err is marked as by [antflow.Permanent]: then nothing
+// else would be tried again either.
+func permanent(err error) bool {
+	if err == nil {
+		return false
+	}
+	_, again := anyError.Again(1, err, false)
+	return !again
+}
+
+var anyError = antflow.SettingsOf(antflow.Retries(1))
 
 func stack() []byte {
 	b := make([]byte, 16<<10)

@@ -60,6 +60,14 @@ func (f *Feed) StartLate() (end func()) {
 	return func() { w.revoke(d.task.key) }
 }
 
+// RunStopped runs a task that was stopped right before.
+func RunStopped(h Handler) error {
+	s := serveSettings{settings: newSettings()}
+	d := newDelivery(newWorker(context.Background(), s, []Handler{h}), h.Name())
+	d.h, d.stopped = d.w.handlers[h.Name()], true
+	return d.run(context.Background())
+}
+
 // newDelivery is a delivery of the task of that name, which the worker holds.
 func newDelivery(w *worker, name string) *delivery {
 	d := &delivery{w: w, attempts: 1, task: task{place: place{key: "session.id"}, name: name, payload: []byte("0")}}

@@ -120,7 +120,9 @@ func (f *feed) halt() {
 
 // quiet returns when no task is on its way: all requests have been answered or
 // have run out. To listen no more before that would lose what the broker is just
-// sending, until the lease of that is over. It takes no longer than bells do.
+// sending, until the lease of that is over; to withdraw the bells, which the server
+// drops when nobody listens, would have it count a delivery that is none, and so a
+// crash. It takes no longer than bells do.
 func (f *feed) quiet() {
 	for end := time.Now().Add(mostBell + time.Second); f.waits() && f.w.nc.Status() == nats.CONNECTED && time.Now().Before(end); {
 		select {

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/cluster"
 )
 
@@ -192,4 +194,13 @@ func TestFeedAfterLateStart(t *testing.T) {
 			t.Error("nobody asks for a task for the slot that is free")
 		}
 	})
+}
+
+// What was stopped before it began never does, even if a slot came at that moment.
+func TestStoppedTaskDoesNotBegin(t *testing.T) {
+	called := false
+	err := cluster.RunStopped(antflow.NewTask("task", func(context.Context, int) (int, error) { called = true; return 0, nil }))
+	if called || err == nil {
+		t.Errorf("called: %v, %v", called, err)
+	}
 }

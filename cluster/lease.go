@@ -8,24 +8,25 @@ import (
 	"github.com/antflow/antflow"
 )
 
-// beat gives word of all that is held, three times in a lease. It also looks after
-// what has been held for long.
+// beat gives word of all that is held, three times in a lease, which may become
+// shorter meanwhile. It also looks after what has been held for long.
 func (w *worker) beat() {
-	ticker := time.NewTicker(w.lease / 3)
-	defer ticker.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		select {
 		case <-w.ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
 		var replies []string
 		var long []string
 		var aging []*delivery
 		w.mu.Lock()
+		third := w.lease / 3
 		for k, d := range w.held {
 			replies = append(replies, d.reply)
-			if d.running && time.Since(d.came) > w.lease/3 {
+			if d.running && time.Since(d.came) > third && !w.rechecks {
 				long = append(long, k)
 			}
 			if d.running && !d.noted.IsZero() && w.aged(d.noted) {
@@ -33,12 +34,14 @@ func (w *worker) beat() {
 				aging = append(aging, d)
 			}
 		}
+		w.rechecks = w.rechecks || len(long) > 0
 		w.mu.Unlock()
+		timer.Reset(third)
 		for _, reply := range replies {
 			w.respond(reply, ackProgress)
 		}
-		for _, k := range long {
-			w.io.Go(w.ctx, func(ctx context.Context) error { return w.recheck(ctx, k) })
+		if len(long) > 0 {
+			w.io.Go(w.ctx, func(ctx context.Context) error { return w.recheck(ctx, long) })
 		}
 		for _, d := range aging {
 			w.io.Go(w.ctx, d.renew)
@@ -46,14 +49,25 @@ func (w *worker) beat() {
 	}
 }
 
-// recheck looks whether a task that has run for long has a result: it may have
-// been canceled, and the news of that got lost.
-func (w *worker) recheck(ctx context.Context, k string) error {
-	result, err := last(ctx, w.results, w.space.result(k))
-	if result != nil {
-		w.revoke(k)
+// recheck looks whether tasks that have run for long have results: they may have
+// been canceled, and the news of that got lost. One round at a time: a broker that
+// is slow to answer gets no more of these than it answers.
+func (w *worker) recheck(ctx context.Context, long []string) error {
+	defer func() {
+		w.mu.Lock()
+		w.rechecks = false
+		w.mu.Unlock()
+	}()
+	for _, k := range long {
+		result, err := last(ctx, w.results, w.space.result(k))
+		if err != nil {
+			return err
+		}
+		if result != nil {
+			w.revoke(k)
+		}
 	}
-	return err
+	return nil
 }
 
 // observe has the feed look for tasks when one lends its slot.
@@ -75,28 +89,26 @@ func (w *worker) hasten() {
 // worker may have it. Tasks that wait for a semaphore or a rate limit of this
 // process are as well off here.
 func (w *worker) hurry() {
+	if w.ctx.Err() != nil {
+		return
+	}
 	stuck := time.Since(w.feed.lastEnd()) >= patience
-	var late []*delivery
 	waits := false
 	w.mu.Lock()
-	for _, d := range w.held {
+	late := w.stopLocked(func(d *delivery) bool {
 		if d.running || d.ended || d.future == nil || d.stopped || d.calls.settings.Semaphore != nil || d.calls.settings.RateLimit != nil {
-			continue
+			return false
 		}
-		if stuck && time.Since(d.came) >= patience {
-			late = append(late, d)
-		} else {
-			waits = true
-		}
-	}
+		late := stuck && time.Since(d.came) >= patience
+		waits = waits || !late
+		return late
+	})
 	w.hurries = waits
 	if waits {
 		time.AfterFunc(patience, w.hurry)
 	}
 	w.mu.Unlock()
-	for _, d := range late {
-		d.stop()
-	}
+	cancelAll(late)
 }
 
 // tellAfter is how long a task runs before its client is told, more or less.
@@ -105,6 +117,9 @@ const tellAfter = 20 * time.Millisecond
 
 // tell tells clients which of their tasks have begun.
 func (w *worker) tell() {
+	if w.ctx.Err() != nil {
+		return
+	}
 	starts := make(map[string][]start) // by session
 	w.mu.Lock()
 	w.telling = false

@@ -281,8 +281,10 @@ func On(e *antflow.Executor) ServeOption {
 }
 
 // DrainTimeout is how long running tasks may take to finish once Serve's
-// context has ended; the default is a minute. Then their contexts are canceled,
-// and they are given back. A negative d panics.
+// context has ended; the default is a minute. Then their contexts are canceled, and
+// they are given back, also those whose functions return an error then: any but one
+// that is marked by [antflow.Permanent], which is their result. A negative d
+// panics.
 func DrainTimeout(d time.Duration) ServeOption {
 	must(d >= 0, "DrainTimeout(%v): the time must not be negative", d)
 	return serveOption(func(s *serveSettings) { s.drain = d })

@@ -119,17 +119,6 @@ func (w *worker) delays(delay time.Duration) (now, rest time.Duration) {
 	return now, max(delay, 0) - now
 }
 
-// stop asks for the end of the task, since the worker ends.
-func (d *delivery) stop() {
-	d.w.mu.Lock()
-	d.stopped = true
-	f := d.future
-	d.w.mu.Unlock()
-	if f != nil {
-		f.Cancel()
-	}
-}
-
 // revoke is told that the task has a result, which isn't that of this worker. The
 // news may overtake the task.
 func (w *worker) revoke(k string) {
@@ -243,7 +232,7 @@ func (w *worker) answered(m *nats.Msg, err error) {
 		return
 	}
 	w.again = append(w.again, d)
-	if w.retry == nil {
+	if w.retry == nil && w.ctx.Err() == nil {
 		w.retry = time.AfterFunc(republishPause, w.republish)
 	}
 	w.mu.Unlock()
@@ -331,15 +320,32 @@ func (d *delivery) release(word string) {
 		w.respond(reply, word)
 	}
 	w.mu.Lock()
-	if w.leaving--; w.empty != nil && w.idleLocked() {
-		close(w.empty)
-		w.empty = nil
-	}
+	w.leaving--
+	w.idleNowLocked()
 	w.mu.Unlock()
 }
 
-// idleLocked reports whether nothing is held, and all last words are said.
-func (w *worker) idleLocked() bool { return len(w.held) == 0 && w.leaving == 0 }
+// idleLocked reports whether nothing is held, and all last words are said; or, if
+// nobody would hear them, whether nothing runs.
+func (w *worker) idleLocked() bool {
+	if !w.unheard {
+		return len(w.held) == 0 && w.leaving == 0
+	}
+	for _, d := range w.held {
+		if d.running {
+			return false
+		}
+	}
+	return true
+}
+
+// idleNowLocked tells who waits for that.
+func (w *worker) idleNowLocked() {
+	if w.empty != nil && w.idleLocked() {
+		close(w.empty)
+		w.empty = nil
+	}
+}
 
 func (w *worker) respond(reply, word string) {
 	if err := w.nc.Publish(reply, []byte(word)); err != nil {

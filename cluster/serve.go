@@ -67,6 +67,8 @@ type worker struct {
 	empty         chan struct{} // closed when there are neither; nil: nobody waits for that
 	hurries       bool          // hurry is going to be called
 	telling       bool          // tell is
+	rechecks      bool          // recheck is, or is under way
+	unheard       bool          // the connection is closed for good
 }
 
 // Serve runs the tasks of a cluster that handlers are there for, until ctx ends:
@@ -76,11 +78,14 @@ type worker struct {
 //
 // When ctx ends Serve takes no more tasks, gives back those that have not
 // started, and lets the others finish, for no longer than [DrainTimeout]; then
-// their contexts are canceled and they are given back as well. It returns nil
+// their contexts are canceled and they are given back as well, whatever error they
+// return, unless that is marked by [antflow.Permanent]. It returns nil
 // when all of that is done. Functions that don't return even then are reported as
 // an error; others will run their tasks. The same happens when the executor that
 // was given by [On] is shut down. It returns an error, at once, when it
-// can't begin. ctx is the parent of the contexts of tasks as far as its values
+// can't begin, and when the connection is closed for good, which the options given
+// by [NATS] may say: then the contexts of its tasks are canceled, and it waits for
+// them for up to DrainTimeout, or some seconds if that is less. ctx is the parent of the contexts of tasks as far as its values
 // go, but not its end. A nil ctx, handler or option panics, and so do two
 // handlers with one name.
 func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOption) error {
@@ -113,8 +118,7 @@ func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOpt
 	case <-w.e.Closing(): // it is somebody else's
 		return w.drainAll(antflow.ErrShutdown)
 	case err := <-w.gone:
-		w.shut(err)
-		return failure("the connection is closed: %v", err)
+		return w.abandon(err)
 	}
 }
 
@@ -202,6 +206,10 @@ func (w *worker) request(fn func(context.Context) error) {
 
 // lost is told that the connection is closed, and won't be again.
 func (w *worker) lost(err error) {
+	w.mu.Lock()
+	w.unheard = true
+	w.idleNowLocked()
+	w.mu.Unlock()
 	select {
 	case w.gone <- err:
 	default:
@@ -226,53 +234,91 @@ func (w *worker) shut(cause error) {
 
 // drainAll ends the worker, and loses nothing.
 func (w *worker) drainAll(cause error) error {
-	begun := time.Now()
-	w.feed.halt()
-	w.mu.Lock()
-	w.draining = true
-	w.mu.Unlock()
+	end := time.Now().Add(w.set.drain)
+	w.takeNoMore()
 	w.stopHeld(func(d *delivery) bool { return !d.running })
-	w.feed.quiet()
-	drained := w.awaitEmpty(w.set.drain - time.Since(begun))
+	quiet := make(chan struct{})
+	go func() { // which tasks that run need not wait for
+		defer close(quiet)
+		w.feed.quiet()
+	}()
+	drained := await(quiet, time.Until(end)) && w.awaitEmpty(time.Until(end))
 	if !drained {
 		w.stopHeld(func(*delivery) bool { return true })
+		<-quiet
 		drained = w.awaitEmpty(lastWords)
 	}
-	w.mu.Lock()
-	left := len(w.held)
-	w.mu.Unlock()
 	if w.nc.Status() == nats.CONNECTED {
 		w.nc.FlushTimeout(lastWords)
 	}
-	if w.set.executor == nil {
-		w.e.Shutdown(context.Background(), antflow.NoWait(), antflow.CancelRunning())
-		if drained {
-			w.e.Close()
-		}
-	}
-	w.shut(cause)
-	if !drained {
+	if left := w.dismiss(cause, drained); left > 0 {
 		return failure("%d tasks did not end when the worker did (%v); others will run them", left, cause)
 	}
 	return nil
 }
 
-// stopHeld stops the deliveries that are held and that which accepts.
-func (w *worker) stopHeld(which func(*delivery) bool) {
-	var found []*delivery
+// abandon ends the worker when its connection is closed for good, and nothing of
+// its tasks can be told any more: they are to end, so that others have them alone.
+func (w *worker) abandon(cause error) error {
+	w.takeNoMore()
+	w.stopHeld(func(*delivery) bool { return true })
+	w.dismiss(cause, w.awaitEmpty(max(w.set.drain, lastWords)))
+	return failure("the connection is closed: %v", cause)
+}
+
+func (w *worker) takeNoMore() {
+	w.feed.halt()
 	w.mu.Lock()
-	for _, d := range w.held {
-		if which(d) {
-			found = append(found, d)
+	w.draining = true
+	w.mu.Unlock()
+}
+
+// dismiss ends all that is the worker's, and returns how many tasks the broker
+// takes for being here still. idle tells that none of them runs.
+func (w *worker) dismiss(cause error, idle bool) (left int) {
+	w.mu.Lock()
+	left = len(w.held)
+	w.mu.Unlock()
+	if w.set.executor == nil {
+		w.e.Shutdown(context.Background(), antflow.NoWait(), antflow.CancelRunning())
+		if idle {
+			w.e.Close()
 		}
 	}
+	w.shut(cause)
+	return left
+}
+
+// stopHeld stops the deliveries that are held and that which accepts, since the
+// worker ends.
+func (w *worker) stopHeld(which func(*delivery) bool) {
+	w.mu.Lock()
+	futures := w.stopLocked(which)
 	w.mu.Unlock()
-	for _, d := range found {
-		d.stop()
+	cancelAll(futures)
+}
+
+// stopLocked asks those for their end, and returns the futures to be canceled
+// without the lock. What has not begun now never does: see run.
+func (w *worker) stopLocked(which func(*delivery) bool) (futures []*antflow.Future[struct{}]) {
+	for _, d := range w.held {
+		if which(d) {
+			d.stopped = true
+			if d.future != nil {
+				futures = append(futures, d.future)
+			}
+		}
+	}
+	return futures
+}
+
+func cancelAll(futures []*antflow.Future[struct{}]) {
+	for _, f := range futures {
+		f.Cancel()
 	}
 }
 
-// awaitEmpty waits until nothing is held, and reports whether that came in time.
+// awaitEmpty waits until the worker is idle, and reports whether that came in time.
 func (w *worker) awaitEmpty(d time.Duration) bool {
 	w.mu.Lock()
 	if w.idleLocked() {
