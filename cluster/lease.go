@@ -22,6 +22,7 @@ func (w *worker) beat() {
 		var replies []string
 		var long []string
 		var aging []*delivery
+		w.words.Lock()
 		w.mu.Lock()
 		third := w.lease / 3
 		for k, d := range w.held {
@@ -40,6 +41,7 @@ func (w *worker) beat() {
 		for _, reply := range replies {
 			w.respond(reply, ackProgress)
 		}
+		w.words.Unlock()
 		if len(long) > 0 {
 			w.io.Go(w.ctx, func(ctx context.Context) error { return w.recheck(ctx, long) })
 		}

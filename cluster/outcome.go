@@ -316,8 +316,14 @@ func (d *delivery) release(word string) {
 	w.leaving++
 	reply := d.reply
 	w.mu.Unlock()
-	if word != "" {
+	switch word {
+	case "":
+	case ack:
 		w.respond(reply, word)
+	default: // a word that keeps the task must not come after this one, and put a lease in the place of its delay
+		w.words.Lock()
+		w.respond(reply, word)
+		w.words.Unlock()
 	}
 	w.mu.Lock()
 	w.leaving--

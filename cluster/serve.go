@@ -54,6 +54,7 @@ type worker struct {
 	feed      feed
 	unobserve func()
 
+	words    sync.Mutex           // held while word is given of what is held; before mu
 	mu       sync.Mutex           // a leaf; nothing is published under it
 	lease    time.Duration        // of the consumers, the shortest
 	held     map[string]*delivery // by key
