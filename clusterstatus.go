@@ -26,7 +26,7 @@ type QueueStatus struct {
 // WorkerStatus is the state of one worker process of a cluster.
 type WorkerStatus struct {
 	Name       string
-	State      string   // "serving", "draining", "disconnected", "stopped", or "broken": not all of its queues can be asked for tasks
+	State      string   // "serving", "draining", "disconnected", "stopped", or "broken": a queue of it has no consumer to ask
 	Queues     []string // that it serves
 	Tasks      []string // that it has handlers for
 	MaxWorkers int      // of its executor

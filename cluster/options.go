@@ -293,8 +293,8 @@ func DrainTimeout(d time.Duration) ServeOption {
 // Lease is for how long the broker waits for word of a task that a worker has,
 // before it gives it to another one. A worker gives word three times in that,
 // so it is not how long a task may take. It is a setting of the consumers, as
-// [Replicas] is of the streams; the default is 30 seconds. d below a second
-// panics.
+// [Replicas] is of the streams; the default is 30 seconds. A worker without the
+// option goes by what the consumers have. d below a second panics.
 func Lease(d time.Duration) ServeOption {
 	must(d >= time.Second, "Lease(%v): the time must be at least a second", d)
 	return serveOption(func(s *serveSettings) { s.lease = d })
