@@ -30,8 +30,13 @@ func (e *entry) cancel() {
 // withdraw cancels a task that the broker may have. To record a result that says
 // so is what cancels it: whoever records one first decides how the task ended,
 // here as everywhere. That its message is taken out of the queue, and that the
-// worker which may have it is told, only saves work.
+// worker which may have it is told, only saves work; but the task is not settled
+// before, so that nobody takes it for canceled who begins to serve it, or ends the
+// client, while it is still there.
 func (c *Client) withdraw(e *entry) {
+	c.mu.Lock()
+	e.withdrawing = true
+	c.mu.Unlock()
 	recorded := false
 	c.request(func(ctx context.Context) error {
 		if !recorded {
@@ -41,23 +46,34 @@ func (c *Client) withdraw(e *entry) {
 			case stored, existing: // by us, perhaps, and the answer was lost
 			case refused:
 				c.log.Error("antflow: the broker refuses a cancellation", "task", e.key, "err", err)
+				c.withdrawn(e)
 				return nil
 			default:
 				return err
 			}
 			recorded = true
 		}
-		// The worker that has it was told as the result came. This is for one that
-		// has got it meanwhile.
-		if err := c.dequeue(ctx, e); err != nil {
+		// Twice: to the worker that has it, and to one that gets it meanwhile.
+		tell := func() error { return c.nc.Publish(c.space.canceled(), []byte(e.key)) }
+		if err := errors.Join(tell(), c.dequeue(ctx, e), tell()); err != nil {
 			return err
 		}
-		return c.tell(e)
+		c.withdrawn(e)
+		return nil
 	})
 }
 
-// tell tells the workers that a task has a result which none of them made.
-func (c *Client) tell(e *entry) error { return c.nc.Publish(c.space.canceled(), []byte(e.key)) }
+// withdrawn settles a task whose cancellation is recorded, if the feed has told
+// of that; otherwise the feed does.
+func (c *Client) withdrawn(e *entry) {
+	c.mu.Lock()
+	e.withdrawing = false
+	r := e.canceled
+	c.mu.Unlock()
+	if r != nil {
+		c.settle(e, c.endOf(e, r, nil))
+	}
+}
 
 // dequeue takes a task that has a result out of the queue.
 //

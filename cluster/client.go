@@ -127,22 +127,24 @@ type entry struct {
 	level level
 
 	// Guarded by c.mu.
-	since    time.Time // when it was submitted, or looked after
-	msg      *nats.Msg // until the broker has it
-	state    entryState
-	calls    []antflow.Remote // more than one where a key was submitted again
-	joined   *entry           // that has the calls of this one
-	asked    bool             // its cancellation
-	unsure   bool             // it was published, and the broker may have it
-	doubt    bool             // it was published by this entry, without an answer
-	object   string           // the input, if that is an object and no message is known to have it
-	spare    string           // the same, once the entry is taken out
-	fresh    time.Time        // when that was stored, or said to be needed
-	late     bool             // its queue timeout has passed
-	timer    *time.Timer      // for that
-	refuses  bool             // a full backlog fails it
-	number   uint64           // as begun, when it began
-	fetching bool             // its result, which is an object
+	since       time.Time // when it was submitted, or looked after
+	msg         *nats.Msg // until the broker has it
+	state       entryState
+	calls       []antflow.Remote // more than one where a key was submitted again
+	joined      *entry           // that has the calls of this one
+	asked       bool             // its cancellation
+	unsure      bool             // it was published, and the broker may have it
+	doubt       bool             // it was published by this entry, without an answer
+	object      string           // the input, if that is an object and no message is known to have it
+	spare       string           // the same, once the entry is taken out
+	fresh       time.Time        // when that was stored, or said to be needed
+	late        bool             // its queue timeout has passed
+	timer       *time.Timer      // for that
+	refuses     bool             // a full backlog fails it
+	number      uint64           // as begun, when it began
+	fetching    bool             // its result, which is an object
+	withdrawing bool             // its cancellation is being recorded
+	canceled    *result          // that is, and was told
 }
 
 type entryState uint8

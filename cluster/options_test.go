@@ -21,13 +21,13 @@ type uncomparable []string
 
 func (uncomparable) Error() string { return "uncomparable" }
 
-// named is a codec of another name.
-type named struct {
+// nicknamed is a codec of another name.
+type nicknamed struct {
 	cluster.Codec
 	name string
 }
 
-func (n named) Name() string { return n.name }
+func (n nicknamed) Name() string { return n.name }
 
 // Mistakes in the program panic, with a text that names what is wrong.
 func TestMistakesPanic(t *testing.T) {
@@ -49,10 +49,10 @@ func TestMistakesPanic(t *testing.T) {
 		"Serve: there must be a handler":               serve(nil),
 		"InfoFrom(nil): the context must not be nil":   func() { cluster.InfoFrom(none) },
 		"Codecs: nil Codec at index 1":                 func() { cluster.Codecs(cluster.Gob, nil) },
-		`Codecs: the name "" at index 0 must be`:       func() { cluster.Codecs(named{cluster.Gob, ""}) },
-		`Codecs: the name "a b" at index 1 must be`:    func() { cluster.Codecs(cluster.Gob, named{cluster.Gob, "a b"}) },
-		`Codecs: two codecs are called "json"`:         func() { cluster.Codecs(named{cluster.Gob, "json"}) },
-		`Codecs: two codecs are called "x"`:            func() { cluster.Codecs(named{cluster.Gob, "x"}, named{cluster.JSON, "x"}) },
+		`Codecs: the name "" at index 0 must be`:       func() { cluster.Codecs(nicknamed{cluster.Gob, ""}) },
+		`Codecs: the name "a b" at index 1 must be`:    func() { cluster.Codecs(cluster.Gob, nicknamed{cluster.Gob, "a b"}) },
+		`Codecs: two codecs are called "json"`:         func() { cluster.Codecs(nicknamed{cluster.Gob, "json"}) },
+		`Codecs: two codecs are called "x"`:            func() { cluster.Codecs(nicknamed{cluster.Gob, "x"}, nicknamed{cluster.JSON, "x"}) },
 		`ErrorType[*cluster_test.quotaError]("x"): that is what cluster_test.codeError is called`: serve([]cluster.Handler{double},
 			cluster.ErrorType[codeError]("x"), cluster.ErrorType[codeError]("x"), cluster.ErrorType[*quotaError]("x")),
 		`ErrorValue("x", "unexpected EOF"): that is what "EOF" is called`: serve([]cluster.Handler{double},

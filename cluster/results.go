@@ -177,13 +177,14 @@ func (c *Client) resolve(id string, data []byte) {
 		}
 		return
 	}
-	c.takeLocked(e)
-	asked := e.asked
-	c.mu.Unlock()
-	if asked && r.end == endCanceled {
-		// Before anybody knows, and ends the client: the worker stops its function.
-		c.tell(e)
+	if err == nil && r.end == endCanceled && e.withdrawing {
+		canceled := r
+		e.canceled = &canceled // withdraw settles it
+		c.mu.Unlock()
+		return
 	}
+	c.takeLocked(e)
+	c.mu.Unlock()
 	e.settle(c.endOf(e, &r, err))
 }
 

@@ -1,10 +1,10 @@
 package embedded_test
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/cluster"
+	"github.com/antflow/antflow/cluster/embedded/internal/proxy"
 )
 
 // consumerOf is the name of the consumer for the usual tasks of a queue.
@@ -142,8 +143,9 @@ func TestContractFirstWorkers(t *testing.T) {
 	r.connect() // so that there are streams
 	stream, name, filter := consumerOf("a")
 	var once sync.Once
-	line := newProxy(r, func(data []byte) {
-		if bytes.Contains(data, []byte("$JS.API.CONSUMER.CREATE."+stream+"."+name)) {
+	other, line := r.behind()
+	line.Drop(proxy.ToServer, func(f *proxy.Frame) bool {
+		if strings.HasPrefix(f.Subject, "$JS.API.CONSUMER.CREATE."+stream+"."+name) {
 			once.Do(func() {
 				cfg := jetstream.ConsumerConfig{Durable: name, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: 2 * time.Second, MaxAckPending: -1}
 				if _, err := js.CreateConsumer(r.ctx, stream, cfg); err != nil {
@@ -151,9 +153,8 @@ func TestContractFirstWorkers(t *testing.T) {
 				}
 			})
 		}
+		return false // it goes on, too late
 	})
-	other := *r
-	other.url = "nats://" + line.Addr().String()
 	w := other.serve(handlers(echo[int]("echo")), cluster.Queues("a"))
 	get(r, echo[int]("echo").Submit(r.ctx, r.connect(), 1, antflow.Queue("a")))
 	if err := w.stop(); err != nil {

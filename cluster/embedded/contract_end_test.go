@@ -12,13 +12,14 @@ import (
 
 	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/cluster"
+	"github.com/antflow/antflow/cluster/embedded/internal/proxy"
 )
 
 // With no time to drain functions are told at once, though the broker says nothing
 // of the requests that wait.
 func TestContractDrainTimeoutWithoutAnswers(t *testing.T) {
 	r := newRig(t)
-	line := newProxy(r, nil)
+	far, line := r.behind()
 	began, told := make(chan struct{}, 1), make(chan struct{})
 	task := antflow.NewTask("task", func(ctx context.Context, n int) (int, error) {
 		if info, _ := cluster.InfoFrom(ctx); info.Worker == "B" {
@@ -30,19 +31,19 @@ func TestContractDrainTimeoutWithoutAnswers(t *testing.T) {
 		return 0, ctx.Err()
 	})
 	c := r.connect()
-	far := *r
-	far.url = "nats://" + line.Addr().String()
 	w := far.serve(handlers(task), cluster.Concurrency(2), cluster.WorkerName("A"), cluster.DrainTimeout(0))
 	f := task.Submit(r.ctx, c, 3)
 	r.await("the start", began)
-	line.mu.Lock()
+	line.Stall(proxy.ToServer, true)
+	line.Stall(proxy.ToClient, true)
 	start := time.Now()
 	w.cancel()
 	r.await("the end of the function's context", told)
 	if d := time.Since(start); d > 4*time.Second {
 		t.Errorf("the function ran %v longer", d)
 	}
-	line.mu.Unlock()
+	line.Stall(proxy.ToServer, false)
+	line.Stall(proxy.ToClient, false)
 	if err := w.stop(); err != nil {
 		t.Error(err)
 	}
