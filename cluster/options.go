@@ -99,7 +99,7 @@ func (s *settings) codec(name string) Codec {
 
 // Namespace keeps the tasks of one system apart from those of others on the
 // same broker. All its processes need the same; the default is "default". It is
-// up to 64 letters, digits, - and _.
+// up to 64 letters, digits, - and _, or Connect and Serve return an error.
 func Namespace(name string) Option {
 	return option(func(s *settings) {
 		if err := token("namespace", name); err != nil {
@@ -208,7 +208,8 @@ func Retention(d time.Duration) Option {
 // [antflow.Key] are the same tasks whoever submits them, so a program that
 // starts again with the same session and submits the same keys gets the
 // results that are there, and waits for the rest. Without it each client has a
-// session of its own. It is up to 64 letters, digits, - and _.
+// session of its own. It is up to 64 letters, digits, - and _, or Connect returns
+// an error.
 func Session(name string) ClientOption {
 	return clientOption(func(s *clientSettings) {
 		if err := token("session", name); err != nil {
@@ -219,7 +220,8 @@ func Session(name string) ClientOption {
 }
 
 // DefaultQueue is the queue of the client's tasks that have no [antflow.Queue];
-// the default is "default".
+// the default is "default". It is up to 64 letters, digits, - and _, or Connect
+// returns an error.
 func DefaultQueue(name string) ClientOption {
 	return clientOption(func(s *clientSettings) {
 		if err := token("queue", name); err != nil {
@@ -239,7 +241,7 @@ func MostPending(n int) ClientOption {
 
 // WorkerName is what the worker is called in results, logs and [Client.Status]; the
 // default is the host's name with the number of the process. It is up to 64
-// printable characters, blanks only between others.
+// printable characters, blanks only between others, or Serve returns an error.
 func WorkerName(name string) ServeOption {
 	return serveOption(func(s *serveSettings) {
 		if len(name) > mostToken || name == "" || name != strings.TrimSpace(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -257,7 +259,8 @@ func Concurrency(n int) ServeOption {
 }
 
 // Queues are the queues that the worker serves; the default is "default". Among
-// tasks of the same priority they take turns.
+// tasks of the same priority they take turns. With a name that isn't 1 to 64
+// letters, digits, - and _, Serve returns an error.
 func Queues(names ...string) ServeOption {
 	names = slices.Clone(names)
 	must(len(names) > 0, "Queues: there must be one")
@@ -273,8 +276,9 @@ func Queues(names ...string) ServeOption {
 
 // On has the tasks run on e, which may have other tasks as well and is shown by
 // whatever shows executors. Its number of workers is the worker's concurrency,
-// also when it is resized; [Concurrency] must not be given. It is not shut
-// down. A nil e panics.
+// also when it is resized; [Concurrency] must not be given. Its default options of
+// tasks don't count: those of the task and the call do. It is not shut down. A nil e
+// panics.
 func On(e *antflow.Executor) ServeOption {
 	must(e != nil, "On(nil): the executor must not be nil")
 	return serveOption(func(s *serveSettings) { s.executor = e })

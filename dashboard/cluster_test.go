@@ -95,7 +95,7 @@ func latest(t *testing.T, messages []message, source int) object {
 }
 
 const (
-	figureKeys = "backlog limit results waiting taken redelivered queues workers serving draining disconnected stopped " +
+	figureKeys = "backlog limit results waiting taken redelivered queues workers serving draining disconnected stopped broken " +
 		"max running held finished unserved neglected away"
 	processKeys = "name state queues tasks max running held finished rate since"
 )
@@ -116,7 +116,7 @@ func TestCluster(t *testing.T) {
 		messages := p.read(t)
 		f := latest(t, messages, 0)
 		sameKeys(t, "figures", f, figureKeys+" at error done depths")
-		if got := values(f, figureKeys); got != "1300 2000 77 1290 7 3 2 2 1 0 1 0 12 4 6 40 1 [map[queue:images waiting:1200]] [a-12]" {
+		if got := values(f, figureKeys); got != "1300 2000 77 1290 7 3 2 2 1 0 1 0 0 12 4 6 40 1 [map[queue:images waiting:1200]] [a-12]" {
 			t.Errorf("the figures are %s", got)
 		}
 		answered := float64(began.Add(300 * time.Millisecond).UnixMilli())

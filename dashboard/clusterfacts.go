@@ -40,6 +40,7 @@ type clusterFigures struct {
 	Draining     int      `json:"draining"`
 	Disconnected int      `json:"disconnected"`
 	Stopped      int      `json:"stopped"`
+	Broken       int      `json:"broken"` // they serve, but for a queue
 	Max          int      `json:"max"` // slots of all workers
 	Running      int      `json:"running"`
 	Held         int      `json:"held"`
@@ -132,8 +133,12 @@ func (f *clusterFacts) tally(workers []antflow.WorkerStatus) (serve map[string]i
 			f.finished[name] += w.Finished
 		}
 		switch w.State {
-		case "serving":
-			x.Serving++
+		case "serving", "broken":
+			if w.State == "broken" {
+				x.Broken++
+			} else {
+				x.Serving++
+			}
 			for _, queue := range w.Queues {
 				serve[queue]++
 			}

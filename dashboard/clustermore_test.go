@@ -105,6 +105,7 @@ func TestClusterMetrics(t *testing.T) {
 			`antflow_cluster_queue_requests{cluster="prod",queue="mail",priority="low"}`:                      5,
 			`antflow_cluster_workers{cluster="prod",state="serving"}`:                                         1,
 			`antflow_cluster_workers{cluster="prod",state="disconnected"}`:                                    1,
+			`antflow_cluster_workers{cluster="prod",state="broken"}`:                                          0,
 			`antflow_cluster_worker_slots{cluster="prod",worker="a-1"}`:                                       8,
 			`antflow_cluster_worker_running{cluster="prod",worker="a-1"}`:                                     3,
 			`antflow_cluster_worker_held{cluster="prod",worker="a-1"}`:                                        5,
@@ -168,7 +169,7 @@ func TestClusterUnserved(t *testing.T) {
 			requests, workers int
 			want              bool
 		}{
-			{"serving", 5, 0, 1, false}, {"draining", 5, 0, 0, true}, {"disconnected", 5, 0, 0, true}, {"stopped", 5, 0, 0, true},
+			{"serving", 5, 0, 1, false}, {"draining", 5, 0, 0, true}, {"disconnected", 5, 0, 0, true}, {"stopped", 5, 0, 0, true}, {"broken", 5, 0, 1, false},
 			{"", 5, 0, 0, true}, {"draining", 5, 1, 0, false}, {"draining", 0, 0, 0, false},
 		} {
 			c := newCluster()

@@ -176,6 +176,7 @@ func (src *clusterSource) metrics(x *exposition, a report) {
 	x.add(clusterWorkers, float64(f.figures.Draining), by("draining"))
 	x.add(clusterWorkers, float64(f.figures.Disconnected), by("disconnected"))
 	x.add(clusterWorkers, float64(f.figures.Stopped), by("stopped"))
+	x.add(clusterWorkers, float64(f.figures.Broken), by("broken"))
 	for i := range f.firstWorkers {
 		w := &f.firstWorkers[i]
 		of := labels{"cluster", src.Name, "worker", w.Name}

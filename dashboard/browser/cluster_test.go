@@ -155,8 +155,13 @@ func TestClusterProblems(t *testing.T) {
 	}
 	c.change(func(s *antflow.ClusterStatus) { s.Queues[3].Redelivered = 3 })
 	says("Redelivered", "3 tasks were redelivered")
+	working := c.status.Workers
 	c.change(func(s *antflow.ClusterStatus) {
-		s.Workers = append(s.Workers, antflow.WorkerStatus{Name: "a-12", State: "disconnected", Queues: []string{"reports"}})
+		s.Workers = append(slices.Clone(working), antflow.WorkerStatus{Name: "a-13", State: "broken", Queues: []string{"mail"}})
+	})
+	says("Broken queue", "1 worker can't take tasks from a queue · and 1 further problem")
+	c.change(func(s *antflow.ClusterStatus) {
+		s.Workers = append(slices.Clone(working), antflow.WorkerStatus{Name: "a-12", State: "disconnected", Queues: []string{"reports"}})
 	})
 	says("Cut off", "worker a-12 is disconnected · and 1 further problem")
 	c.change(func(s *antflow.ClusterStatus) { s.Backlog = 9650 })

@@ -68,7 +68,7 @@ export class Processes {
     const parts = [];
     if (f?.at != null) {
       parts.push(plural(total, "worker"));
-      for (const state of ["draining", "disconnected", "stopped"])
+      for (const state of ["draining", "disconnected", "stopped", "broken"])
         if (f[state] > 0) parts.push(`${count(f[state])} ${state}`);
       parts.push(`${count(f.running)} of ${plural(f.max, "slot")} busy`);
       if (total > rows.length) parts.push(`${count(rows.length)} are shown`);

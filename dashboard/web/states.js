@@ -26,6 +26,7 @@ const states = {
   draining: ["waiting", "Draining"],
   disconnected: ["failed", "Disconnected"],
   stopped: ["idle", "Stopped"],
+  broken: ["failed", "Broken queue"],
 };
 
 export const iconOf = (state) => states[state]?.[0] ?? "idle";

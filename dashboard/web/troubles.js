@@ -41,6 +41,10 @@ export function troublesOf({ figures: f }) {
     const text = `${plural(f.disconnected - f.away.length, "further worker")} disconnected`;
     found.push({ id: "workers", icon: "failed", word: "Cut off", text });
   }
+  if (f.broken > 0) {
+    const text = `${plural(f.broken, "worker")} can't take tasks from a queue`;
+    found.push({ id: "broken", icon: "failed", word: "Broken queue", text });
+  }
   if (f.redelivered > 0) {
     const text = `${plural(f.redelivered, "task")} ${f.redelivered === 1 ? "was" : "were"} redelivered`;
     found.push({ id: "redelivered", icon: "retrying", word: "Redelivered", text });
