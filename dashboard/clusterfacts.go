@@ -41,7 +41,7 @@ type clusterFigures struct {
 	Disconnected int      `json:"disconnected"`
 	Stopped      int      `json:"stopped"`
 	Broken       int      `json:"broken"` // they serve, but for a queue
-	Max          int      `json:"max"` // slots of all workers
+	Max          int      `json:"max"`    // slots of all workers
 	Running      int      `json:"running"`
 	Held         int      `json:"held"`
 	Finished     uint64   `json:"finished"` // by the workers that are there

@@ -81,8 +81,8 @@ func Example_cluster() {
 func Example_clusterSession() {
 	broker, stopBroker := startBroker()
 	defer stopBroker()
-	interrupted := context.Background()       // mostly one that ends with SIGINT
-	ctx := context.WithoutCancel(interrupted) // for Submit
+	ctx := context.Background()
+	interrupted := ctx // mostly one that ends with SIGINT
 	nightly := func(end func(*cluster.Client)) []*antflow.Future[string] {
 		client, err := cluster.Connect(ctx, broker.URL(), cluster.Session("nightly-2026-11-29"))
 		if err != nil {
@@ -90,6 +90,7 @@ func Example_clusterSession() {
 		}
 		defer end(client)
 		defer context.AfterFunc(interrupted, client.Detach)() // the futures fail, the tasks don't
+		ctx := context.WithoutCancel(interrupted)             // for Submit
 		var futures []*antflow.Future[string]
 		for _, name := range []string{"a", "b"} {
 			futures = append(futures, Sum.Submit(ctx, client, name, antflow.Key(name)))
