@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/antflow/antflow"
 )
@@ -37,10 +36,10 @@ type Client struct {
 	next    atomic.Uint64
 	ctx     context.Context // ends with the connection
 	cancel  context.CancelCauseFunc
-	feed    jetstream.ConsumeContext      // of results; of watch, when that has begun
-	newest  atomic.Pointer[jetstream.Msg] // that came to told
-	watched chan struct{}                 // closed when watch has ended
-	up      atomic.Bool                   // all of it is there, and may be ended
+	feed    *follower     // of results; of watch, when that has begun
+	watched chan struct{} // closed when watch has ended
+	back    chan struct{} // of capacity 1: the feed may be lost
+	up      atomic.Bool   // all of it is there, and may be ended
 
 	// window has a place for each task that the broker has not acknowledged.
 	window chan struct{}
@@ -81,6 +80,7 @@ func Connect(ctx context.Context, url string, opts ...ClientOption) (*Client, er
 		window:  make(chan struct{}, mostUnacked),
 		pending: make(map[string]*entry),
 		watched: make(chan struct{}),
+		back:    make(chan struct{}, 1),
 		ended:   make(chan struct{}),
 		io:      antflow.New(ioWorkers),
 	}

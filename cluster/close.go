@@ -115,7 +115,7 @@ func (c *Client) end(cause error) {
 		defer close(c.ended)
 		c.cancel(cause)
 		<-c.watched
-		c.feed.Stop()
+		c.feed.consuming.Stop()
 		c.io.Shutdown(context.Background(), antflow.CancelRunning())
 		c.mu.Lock()
 		if c.again != nil {

@@ -19,7 +19,7 @@ import (
 // to be empty. When all are, each has its bell: a request for one task that the
 // broker answers when there is one, for some seconds. A bell may ring when the
 // slot it was for is taken, by a task of another source; then that task is given
-// given back if it does not start soon.
+// back if it does not start soon.
 //
 // One source must not keep the others waiting. One that refuses requests is left
 // out until its consumer was looked at, see consumers.go; one that does not answer

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,57 +29,98 @@ func (c *Client) listen(ctx context.Context) error {
 	return nil
 }
 
-// follow has what is recorded from a number on come to told.
+// A follower is a consumer of what is recorded of a session, from a number on. It
+// is never repaired: one that has a gap, or may have, is left, and another one made
+// that goes on after the last message that was told. What both tell is told twice,
+// which does no harm.
+type follower struct {
+	c         *Client
+	consuming jetstream.ConsumeContext
+	next      uint64        // of the consumer's numbers, which have no gap; 0: there was one
+	seen      atomic.Uint64 // the stream's number of the last message that was told
+}
+
+// follow makes a follower, which begins with the message of a number.
 func (c *Client) follow(ctx context.Context, from uint64) error {
-	var feed jetstream.Consumer
+	var consumer jetstream.Consumer
 	err := insist(ctx, func(ctx context.Context) (err error) {
-		feed, err = c.broker.results.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+		consumer, err = c.broker.results.CreateConsumer(ctx, jetstream.ConsumerConfig{
+			Description: "antflow: results of session " + c.session,
 			FilterSubjects: []string{
 				c.space.prefix() + "result." + c.session + ".>",
 				c.space.prefix() + "attempt." + c.session + ".>",
 			},
-			DeliverPolicy: jetstream.DeliverByStartSequencePolicy,
-			OptStartSeq:   from,
+			DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+			OptStartSeq:       from,
+			AckPolicy:         jetstream.AckNonePolicy,
+			Replicas:          1,
+			MemoryStorage:     true,
+			InactiveThreshold: time.Minute,
 		})
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	c.newest.Store(nil)
-	consuming, err := feed.Consume(c.told,
+	f := &follower{c: c, next: 1}
+	f.seen.Store(from - 1)
+	f.consuming, err = consumer.Consume(f.receive,
 		jetstream.PullMaxMessages(1000),
 		jetstream.PullExpiry(feedExpiry),
 		jetstream.PullHeartbeat(feedExpiry/5),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			c.log.Debug("antflow: the feed of results", "err", err)
+			c.anew()
 		}),
 	)
 	if err == nil {
-		c.feed = consuming
+		c.feed = f
 	}
 	return err
 }
 
-// refollow begins from the beginning if the stream has fewer messages than the
-// feed has seen: somebody has made it anew, or the broker has lost its end. The
-// feed would wait for the next number for ever.
-func (c *Client) refollow(ctx context.Context) error {
-	newest := c.newest.Load()
-	if newest == nil {
+// receive is told of a message of the stream.
+func (f *follower) receive(m jetstream.Msg) {
+	meta, err := m.Metadata()
+	if err != nil || meta.Sequence.Consumer != f.next {
+		f.next = 0
+		f.c.anew()
+		return
+	}
+	f.next++
+	f.c.told(m)
+	f.seen.Store(meta.Sequence.Stream)
+}
+
+// anew has another follower made.
+func (c *Client) anew() {
+	select {
+	case c.back <- struct{}{}:
+	default:
+	}
+}
+
+// refollow makes another follower, if the present one may be lost; and one from the
+// beginning if the stream has fewer messages than were told, since somebody has
+// made it anew, or the broker has lost its end.
+func (c *Client) refollow(ctx context.Context, lost bool) error {
+	var info *jetstream.StreamInfo
+	err := insist(ctx, func(ctx context.Context) (err error) {
+		info, err = c.broker.results.Info(ctx)
+		return err
+	})
+	seen := c.feed.seen.Load()
+	switch {
+	case err != nil:
+		return err
+	case info.State.LastSeq < seen:
+		c.log.Warn("antflow: the stream of results is not what it was", "stream", info.Config.Name, "last", info.State.LastSeq, "seen", seen)
+		seen = 0
+	case !lost:
 		return nil
 	}
-	meta, err := (*newest).Metadata()
-	if err != nil {
-		return err
-	}
-	info, err := c.broker.results.Info(ctx)
-	if err != nil || info.State.LastSeq >= meta.Sequence.Stream {
-		return err
-	}
-	c.log.Warn("antflow: the stream of results is not what it was", "stream", info.Config.Name, "last", info.State.LastSeq, "seen", meta.Sequence.Stream)
-	c.feed.Stop()
-	return c.follow(ctx, 1)
+	c.feed.consuming.Stop()
+	return c.follow(ctx, seen+1)
 }
 
 // began is told of attempts that have begun, if all goes well: nothing keeps
@@ -116,7 +158,6 @@ const feedExpiry = 10 * time.Second
 
 // told is told of a result, or of an attempt.
 func (c *Client) told(m jetstream.Msg) {
-	c.newest.Store(&m)
 	subject := m.Subject()[len(c.space.prefix()):]
 	if rest, ok := strings.CutPrefix(subject, "attempt."); ok {
 		c.attempted(rest, m.Data())

@@ -280,8 +280,9 @@ func (c *Client) holdLocked(e *entry, f fate) {
 	}
 }
 
-// reconnected has what is held sent at once.
+// reconnected has what is held sent at once, and the results listened to anew. and the results listened to anew.
 func (c *Client) reconnected() {
+	c.anew()
 	c.mu.Lock()
 	c.pause = 0
 	if c.again != nil {

@@ -23,15 +23,28 @@ func (c *Client) watch() {
 	defer close(c.watched)
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
+	lost := false // the feed may be
+	var made time.Time
 	for {
 		select {
 		case <-c.ctx.Done():
 			return
+		case <-c.back:
+			lost = true
+			select { // one that is lost at once is not made again at once
+			case <-time.After(insistTime - time.Since(made)):
+			case <-c.ctx.Done():
+				return
+			}
 		case <-ticker.C:
 		}
-		if c.waiting() {
-			if err := c.refollow(c.ctx); err != nil {
-				continue // the broker is away
+		if lost || c.waiting() {
+			if err := c.refollow(c.ctx, lost); err != nil {
+				c.worry("the results are not listened to yet", err)
+				continue
+			}
+			if lost {
+				lost, made = false, time.Now()
 			}
 		}
 		for _, e := range c.silent(time.Now().Add(-watchAfter)) {

@@ -294,6 +294,28 @@ func TestContractLostAcknowledgementOfACancellation(t *testing.T) {
 	r.until("an empty backlog", func() bool { return r.status(c).Backlog == 0 })
 }
 
+// A result that is lost on its way to the client comes again.
+func TestContractResultLost(t *testing.T) {
+	r := newRig(t)
+	far, line := r.behind()
+	c := far.connect()
+	task := echo[int]("echo")
+	r.serve(handlers(task))
+	get(r, task.Submit(r.ctx, c, 0))
+	drop, dropped := first(func(f *proxy.Frame) bool { return f.Op == "MSG" && strings.HasPrefix(f.Subject, "antflow.default.result.") })
+	line.Drop(proxy.ToClient, drop)
+	lost := task.Submit(r.ctx, c, 1)
+	r.await("its result", dropped)
+	for i := range 3 {
+		if v := get(r, task.Submit(r.ctx, c, i)); v != i {
+			t.Error(v)
+		}
+	}
+	if v := get(r, lost); v != 1 {
+		t.Error(v)
+	}
+}
+
 // Somebody makes the stream of results anew; those that come are told.
 func TestContractResultsAnew(t *testing.T) {
 	if testing.Short() {
