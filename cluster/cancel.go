@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/antflow/antflow"
 )
 
@@ -17,14 +19,26 @@ func (e *entry) cancel() {
 		e = e.joined
 	}
 	e.asked = true
-	state := e.state
+	state, abort := e.stateLocked(), e.abort
 	c.mu.Unlock()
+	if abort != nil {
+		abort()
+	}
 	switch state {
 	case entryHeld:
 		c.request(func(context.Context) error { c.publish(e); return nil })
 	case entryStored:
 		c.withdraw(e)
 	}
+}
+
+// stateLocked is the state of an entry, but new for one that was taken out, since
+// nothing is to be done for that.
+func (e *entry) stateLocked() entryState {
+	if e.c.pending[e.id] != e {
+		return entryNew
+	}
+	return e.state
 }
 
 // withdraw cancels a task that the broker may have. To record a result that says
@@ -35,8 +49,12 @@ func (e *entry) cancel() {
 // client, while it is still there.
 func (c *Client) withdraw(e *entry) {
 	c.mu.Lock()
-	e.withdrawing = true
+	again := e.withdraws
+	e.withdraws, e.withdrawing = true, e.withdrawing || !again
 	c.mu.Unlock()
+	if again {
+		return
+	}
 	recorded := false
 	c.request(func(ctx context.Context) error {
 		if !recorded {
@@ -82,6 +100,9 @@ func (c *Client) withdrawn(e *entry) {
 // ignores.
 func (c *Client) dequeue(ctx context.Context, e *entry) error {
 	m, err := last(ctx, c.tasks, e.subject())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
 	if m == nil || err != nil {
 		return err
 	}
@@ -97,7 +118,7 @@ func (e *entry) expire() {
 	c := e.c
 	c.mu.Lock()
 	e.late = true
-	state := e.state
+	state := e.stateLocked()
 	c.mu.Unlock()
 	switch state {
 	case entryHeld:
@@ -129,10 +150,15 @@ func (c *Client) giveUp(e *entry) {
 			}
 		}
 		data := newResult(outcome{end: endError}, extras{}, encode(c.registry.encode(antflow.ErrQueueTimeout)))
-		if _, err := c.js.PublishMsg(ctx, c.message(c.space.result(e.key), data)); fateOf(err) == unknown {
-			return err
+		_, err = c.js.PublishMsg(ctx, c.message(c.space.result(e.key), data))
+		switch fateOf(err) {
+		case stored, existing:
+			return c.dequeue(ctx, e)
+		case refused:
+			c.log.Error("antflow: the broker refuses the end of a task", "task", e.key, "err", err)
+			return nil
 		}
-		return c.dequeue(ctx, e)
+		return err
 	})
 }
 

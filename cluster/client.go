@@ -18,8 +18,9 @@ import (
 // [Connect]; its methods are safe for concurrent use.
 //
 // The futures are those of package antflow, with these differences: a task
-// settles as canceled when the cancellation is recorded, and not before Cancel
-// returns, and then its function may still run for a moment; that a task runs is
+// settles as canceled when the cancellation is recorded and its message is out of
+// the queue, and not before Cancel returns, and then its function may still run for
+// a moment; that a task runs is
 // known some 20 milliseconds later, if it still does, and [antflow.CancelQueued]
 // cancels those that are not known to have started; [antflow.Queue] and
 // [antflow.Key] mean something; [antflow.RetryIf], [antflow.RetryBackoff],
@@ -144,6 +145,8 @@ type entry struct {
 	number      uint64           // as begun, when it began
 	fetching    bool             // its result, which is an object
 	withdrawing bool             // its cancellation is being recorded
+	withdraws   bool             // that was begun
+	abort       func()           // ends the wait of a Submit; nil: nothing does
 	canceled    *result          // that is, and was told
 }
 
@@ -177,7 +180,11 @@ func (c *Client) RunCall(ctx context.Context, call antflow.Call) antflow.Waitabl
 	}
 	if err != nil {
 		c.forget(e.key, e.object)
-		remote.Settle(antflow.RemoteEnd{Err: err, Canceled: ctx.Err() != nil})
+		end := antflow.RemoteEnd{Err: err, Canceled: ctx.Err() != nil}
+		if err == antflow.ErrCanceled {
+			end = antflow.RemoteEnd{Canceled: true}
+		}
+		remote.Settle(end)
 	}
 	return remote.Future()
 }

@@ -71,6 +71,7 @@ type delivery struct {
 	asked       bool // the broker was asked something before the start
 
 	noting   sync.Mutex    // held while a note is written, after the first one
+	unsure   bool          // whether a renewed mark has the next number; guarded by it
 	last     mark          // the last one that was noted of the task; its N is 0 when there is none
 	next     *mark         // the one that is being noted before it starts, if one has to be
 	pause    time.Duration // before that, if it doesn't start yet

@@ -10,7 +10,7 @@ import (
 )
 
 // A dialer dials for nats.go, which knows no contexts: while the first connection
-// is made, the end of ctx ends what is under way.
+// is made, the end of ctx ends dials and handshakes.
 type dialer struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	skip bool // TLS is somebody else's
@@ -57,6 +57,9 @@ func (d *dialer) Dial(network, address string) (net.Conn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.err = err; err == nil && d.ctx != nil {
+		if d.stop != nil {
+			d.stop()
+		}
 		d.stop = context.AfterFunc(ctx, func() { conn.Close() })
 	}
 	return conn, err

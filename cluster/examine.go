@@ -102,9 +102,8 @@ func (d *delivery) begins() (began mark, refusal error) {
 }
 
 // renew notes once more that an attempt runs, before the mark that says so
-// expires, and what was counted with it. No other note is written by this
-// delivery meanwhile: its number would be that of this one, which may be stored
-// though no answer comes. So this goes on until there is one.
+// expires, and what was counted with it. While that is not answered its number may
+// be taken, which whoever writes the next note has to know.
 func (d *delivery) renew(ctx context.Context) error {
 	w := d.w
 	d.noting.Lock()
@@ -117,24 +116,31 @@ func (d *delivery) renew(ctx context.Context) error {
 	}
 	m := d.last
 	m.N++
-	for {
-		ok, err := w.note(ctx, d.task.key, m)
-		switch {
-		case ok:
-			d.last.N = m.N
-			return nil
-		case err == nil: // another worker has it by now
-			return nil
-		case fateOf(err) == refused || ctx.Err() != nil:
-			return err
-		}
-		w.worry("the note of an attempt is not written yet", err)
-		select {
-		case <-time.After(mostPause):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	d.unsure = true
+	ok, err := w.note(ctx, d.task.key, m)
+	if err != nil && fateOf(err) != refused {
+		return err
 	}
+	d.unsure = false
+	if ok {
+		d.last.N = m.N
+	}
+	return nil // if not, another worker has it by now
+}
+
+// noteEnd notes what became of the attempt; false: another worker has the task by
+// now, and goes by what that noted.
+func (d *delivery) noteEnd(ctx context.Context, m mark) (ok bool, err error) {
+	d.noting.Lock()
+	defer d.noting.Unlock()
+	m.N = d.last.N + 1
+	ok, err = d.w.note(ctx, d.task.key, m)
+	if err == nil && !ok && d.unsure { // it may be renew that has the number
+		d.unsure = false
+		d.last.N++
+		err = errAgain
+	}
+	return ok, err
 }
 
 // lastMark returns the last mark of a task; its N is 0 when there is none.

@@ -111,6 +111,11 @@ func ParseResult(data []byte) (ParsedResult, error) {
 	return ParsedResult{r.end, r.attempts, r.queued, r.ran, r.worker, r.exported(), r.payload}, err
 }
 
+// Fate is what became of a message, by the answer to it.
+func Fate(err error) string {
+	return [...]string{"stored", "existing", "full", "unknown", "refused"}[fateOf(err)]
+}
+
 // Clock is what the broker's clock shows at t, if it showed then at the moment at.
 func Clock(then, at, t time.Time) time.Time { return (&broker{then: then, at: at}).clock(t) }
 

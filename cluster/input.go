@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/antflow/antflow"
 )
 
 // Inputs that are objects, from the client's side. An object is stored before the
@@ -22,6 +24,8 @@ func (e *entry) attach(ctx context.Context, x *extras, data []byte, patient bool
 	if len(data) <= c.mostInline() {
 		return data, nil
 	}
+	ctx, done := e.abortable(ctx)
+	defer done()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })()
@@ -104,6 +108,14 @@ func (c *Client) publishAged(ctx context.Context, e *entry) error {
 		now := time.Now()
 		if err := c.inputs.touch(ctx, object); err != nil {
 			return err
+		}
+		m, err := c.inputs.certain(ctx, c.inputs.part(object, partsOf(e.key, object)))
+		if err != nil {
+			return err
+		}
+		if m == nil {
+			c.settle(e, antflow.RemoteEnd{Err: failure("the input of task %s is gone: there was no connection for longer than the retention", e.key)})
+			return nil
 		}
 		c.mu.Lock()
 		e.fresh = now

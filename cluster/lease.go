@@ -46,7 +46,7 @@ func (w *worker) beat() {
 			w.io.Go(w.ctx, func(ctx context.Context) error { return w.recheck(ctx, long) })
 		}
 		for _, d := range aging {
-			w.io.Go(w.ctx, d.renew)
+			w.request(d.renew)
 		}
 	}
 }

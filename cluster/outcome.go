@@ -93,10 +93,7 @@ func (d *delivery) retry(err error, failed int, delay time.Duration) {
 		Err: d.w.registry.encode(err), Delay: max(delay, 0), Rest: rest, Ran: d.ran, Worker: d.w.set.name,
 	}
 	d.w.request(func(ctx context.Context) error {
-		d.noting.Lock()
-		defer d.noting.Unlock()
-		m.N = d.last.N + 1
-		ok, noted := d.w.note(ctx, d.task.key, m)
+		ok, noted := d.noteEnd(ctx, m)
 		switch {
 		case noted != nil && fateOf(noted) == refused:
 			d.recordError(failure("the broker refuses the note of a failed attempt: %v: after %v", noted, err))
@@ -168,10 +165,7 @@ func (d *delivery) giveBackLater() {
 		m.Attempts--
 	}
 	d.w.request(func(ctx context.Context) error {
-		d.noting.Lock()
-		defer d.noting.Unlock()
-		m.N = d.last.N + 1
-		ok, err := d.w.note(ctx, d.task.key, m)
+		ok, err := d.noteEnd(ctx, m)
 		switch {
 		case err != nil && fateOf(err) != refused:
 			return err
@@ -260,13 +254,13 @@ func (w *worker) republish() {
 // looks for the result first and acknowledges it again.
 func (d *delivery) acknowledge() {
 	d.w.finished.Add(1)
-	d.release(ack)
 	if d.task.Object != "" {
 		d.w.io.Go(d.w.ctx, func(ctx context.Context) error {
 			d.w.inputs.discard(ctx, d.task.key, d.task.Object)
 			return nil
 		})
 	}
+	d.release(ack)
 }
 
 // disown deletes the object of a result, unless the result that is recorded names

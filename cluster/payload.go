@@ -91,7 +91,7 @@ func (s *store) config() jetstream.StreamConfig {
 	if s.expires && results.MaxAge > 0 {
 		// An object is there before the result that names it, and must not be gone
 		// before it.
-		cfg.MaxAge = results.MaxAge + min(results.MaxAge, time.Hour)
+		cfg.MaxAge = results.MaxAge + results.MaxAge/2
 	}
 	return cfg
 }

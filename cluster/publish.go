@@ -30,6 +30,7 @@ const (
 	codeSequenceRace    = 10164 // somebody is just publishing to the subject
 	codeDuplicateRace   = 10158 // or the same message
 	codeLimits          = 10077 // of the stream or of the subject
+	codeAccountLimits   = 10002
 	textSubjectOccupied = "per subject"
 )
 
@@ -54,6 +55,8 @@ func fateOf(err error) fate {
 		if strings.Contains(e.Description, textSubjectOccupied) {
 			return existing
 		}
+		return full
+	case codeAccountLimits:
 		return full
 	}
 	if e.Code >= 500 {

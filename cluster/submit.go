@@ -73,15 +73,36 @@ func (c *Client) awaitRoom(ctx context.Context, e *entry, limit time.Duration) e
 		defer timer.Stop()
 		late = timer.C
 	}
+	ctx, done := e.abortable(ctx)
+	defer done()
 	select {
 	case c.window <- struct{}{}:
 		return nil
 	case <-late:
 		return antflow.ErrQueueTimeout
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-c.ctx.Done():
 		return context.Cause(c.ctx)
+	}
+}
+
+// abortable is a context for what is waited for before an entry is pending: it
+// ends when the cancellation of the task is asked for.
+func (e *entry) abortable(parent context.Context) (ctx context.Context, done func()) {
+	c := e.c
+	ctx, cancel := context.WithCancelCause(parent)
+	c.mu.Lock()
+	e.abort = func() { cancel(antflow.ErrCanceled) }
+	if e.asked {
+		e.abort()
+	}
+	c.mu.Unlock()
+	return ctx, func() {
+		c.mu.Lock()
+		e.abort = nil
+		c.mu.Unlock()
+		cancel(nil)
 	}
 }
 
@@ -227,7 +248,7 @@ func (c *Client) answered(m *nats.Msg, err error) {
 		return
 	}
 	c.mu.Unlock()
-	go c.settle(e, end) // callbacks may submit
+	c.settle(e, end)
 }
 
 // ackedLocked notes that the broker has the task.
@@ -328,8 +349,8 @@ func (c *Client) republish() {
 }
 
 // takeLocked takes a pending entry out, for whoever is to settle its calls. Its
-// task was never stored or has a result, so nobody needs the object that is the
-// entry's own.
+// task was never stored, has a result or is gone, so nobody needs the object that
+// is the entry's own.
 func (c *Client) takeLocked(e *entry) {
 	delete(c.pending, e.id)
 	e.spare = e.object
@@ -352,7 +373,7 @@ func (c *Client) settle(e *entry, end antflow.RemoteEnd) {
 	}
 	c.mu.Unlock()
 	if ours {
-		e.settle(end)
+		go e.settle(end) // callbacks may end the client, which waits for whoever calls this
 	}
 }
 

@@ -41,9 +41,7 @@ func (c *Client) watch() {
 		if lost || c.waiting() {
 			if err := c.refollow(c.ctx, lost); err != nil {
 				c.worry("the results are not listened to yet", err)
-				continue
-			}
-			if lost {
+			} else if lost {
 				lost, made = false, time.Now()
 			}
 		}
@@ -86,6 +84,13 @@ func (c *Client) silent(since time.Time) []*entry {
 func (c *Client) check(ctx context.Context, e *entry) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
+	c.mu.Lock()
+	canceled := e.canceled
+	c.mu.Unlock()
+	if canceled != nil { // its message can't be taken out; that need not be waited for any longer
+		c.settle(e, c.endOf(e, canceled, nil))
+		return nil
+	}
 	task, err := last(ctx, c.tasks, e.subject())
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		task, err = nil, nil // and no result either, if somebody deletes streams

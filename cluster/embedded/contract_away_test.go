@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,6 +93,30 @@ func TestContractManyWhileAway(t *testing.T) {
 		if v := get(r, f); v != i {
 			t.Fatalf("%d: %d", i, v)
 		}
+	}
+}
+
+// A client that is cut off can cancel what it has not sent, whatever Submit waits
+// for.
+func TestContractCancelWhileAway(t *testing.T) {
+	r := newRig(t)
+	c, _ := r.cutOff()
+	task := echo[string]("echo")
+	var fs [2]*antflow.Future[string]
+	var wg sync.WaitGroup
+	wg.Go(func() { fs[0] = task.Submit(r.ctx, c, large("x")) })
+	r.until("a Submit", func() bool { return c.Executor().Stats().Submitted == 1 })
+	for range 4096 {
+		task.Submit(r.ctx, c, "x")
+	}
+	wg.Go(func() { fs[1] = task.Submit(r.ctx, c, "y") })
+	r.until("the last Submit", func() bool { return c.Executor().Stats().Submitted == 4098 })
+	if err := c.Shutdown(r.ctx, antflow.CancelRunning()); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	for _, f := range fs {
+		fail(r, f, antflow.ErrCanceled)
 	}
 }
 

@@ -237,6 +237,38 @@ func TestContractDetach(t *testing.T) {
 	g.let()
 }
 
+// A callback may end the client.
+func TestContractDetachInACallback(t *testing.T) {
+	r := newRig(t)
+	for _, serves := range []bool{false, true} {
+		c := r.connect()
+		if serves {
+			r.serve(handlers(echo[int]("echo")))
+		}
+		f := echo[int]("echo").Submit(r.ctx, c, 1)
+		detached := make(chan struct{})
+		f.OnDone(func(*antflow.Future[int]) { c.Detach(); close(detached) })
+		if !serves {
+			f.Cancel()
+		}
+		r.await("Detach", detached)
+	}
+}
+
+// A task whose queue is gone can be canceled.
+func TestContractCancelWithoutStream(t *testing.T) {
+	r := newRig(t)
+	_, js := r.raw()
+	c := r.connect()
+	f := echo[int]("echo").Submit(r.ctx, c, 1)
+	r.flush(c)
+	if err := js.DeleteStream(r.ctx, "ANTFLOW_default_TASKS"); err != nil {
+		t.Fatal(err)
+	}
+	f.Cancel()
+	fail(r, f, antflow.ErrCanceled)
+}
+
 func TestContractFuturesAfterClose(t *testing.T) {
 	r := newRig(t)
 	task := echo[int]("echo")

@@ -302,7 +302,9 @@ func TestContractResultLost(t *testing.T) {
 	task := echo[int]("echo")
 	r.serve(handlers(task))
 	get(r, task.Submit(r.ctx, c, 0))
-	drop, dropped := first(func(f *proxy.Frame) bool { return f.Op == "MSG" && strings.HasPrefix(f.Subject, "antflow.default.result.") })
+	drop, dropped := first(func(f *proxy.Frame) bool {
+		return f.Op == "MSG" && strings.HasPrefix(f.Subject, "antflow.default.result.")
+	})
 	line.Drop(proxy.ToClient, drop)
 	lost := task.Submit(r.ctx, c, 1)
 	r.await("its result", dropped)
