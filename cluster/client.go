@@ -40,7 +40,7 @@ type Client struct {
 	feed    *follower     // of results; of watch, when that has begun
 	watched chan struct{} // closed when watch has ended
 	back    chan struct{} // of capacity 1: the feed may be lost
-	up      atomic.Bool   // all of it is there, and may be ended
+	whole   atomic.Bool   // all of it is there, and may be ended
 
 	// window has a place for each task that the broker has not acknowledged.
 	window chan struct{}
@@ -100,7 +100,7 @@ func Connect(ctx context.Context, url string, opts ...ClientOption) (*Client, er
 		return nil, err
 	}
 	go c.watch()
-	c.up.Store(true)
+	c.whole.Store(true)
 	if b.nc.IsClosed() {
 		c.lost(nats.ErrConnectionClosed) // since nobody was told before
 	}

@@ -89,7 +89,7 @@ func (c *Client) Detach() { c.abandon(ErrDetached) }
 // lost is told that the connection is closed, and won't be again: options of
 // nats.go may say so.
 func (c *Client) lost(err error) {
-	if c.up.Load() && c.ctx.Err() == nil {
+	if c.whole.Load() && c.ctx.Err() == nil {
 		go c.abandon(failure("the connection is closed: %v", err))
 	}
 }

@@ -72,5 +72,6 @@
 // ([ErrCrashed]).
 //
 // While the broker is away nothing fails: clients and workers connect again, and
-// go on. What has to be given up meanwhile is for the caller's context to say.
+// go on. What has to be given up meanwhile is for the caller's context to say; of
+// what the broker has already, that is settled when it is back.
 package cluster

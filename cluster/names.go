@@ -17,9 +17,9 @@ import (
 //	antflow.<namespace>.value.<session>.<id>.<unique>.<parts>.<n> and of large results
 //
 // Results and attempts are in one stream, so that one consumer tells a session all
-// of it. Inputs and values have one each, with the first large one. Next to the streams there are subjects that nothing keeps: workers tell a
-// session of starts, who cancels tells the workers, and who asks them how they are
-// gets an answer.
+// of it. Inputs and values have one each, with the first large one. Next to the
+// streams there are subjects that nothing keeps: workers tell a session of starts,
+// who cancels tells the workers, and who asks them how they are gets an answer.
 type space struct{ name string }
 
 // level is what becomes of a priority: one consumer for each, and so the next

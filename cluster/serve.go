@@ -86,9 +86,9 @@ type worker struct {
 // was given by [On] is shut down. It returns an error, at once, when it
 // can't begin, and when the connection is closed for good, which the options given
 // by [NATS] may say: then the contexts of its tasks are canceled, and it waits for
-// them for up to DrainTimeout, or some seconds if that is less. ctx is the parent of the contexts of tasks as far as its values
-// go, but not its end. A nil ctx, handler or option panics, and so do two
-// handlers with one name.
+// them for up to DrainTimeout, or some seconds if that is less. ctx is the parent of
+// the contexts of tasks as far as its values go, but not its end. A nil ctx, handler
+// or option panics, and so do two handlers with one name.
 func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOption) error {
 	must(ctx != nil, "Serve: the context must not be nil")
 	s := serveSettings{
@@ -290,8 +290,8 @@ func (w *worker) dismiss(cause error, idle bool) (left int) {
 	return left
 }
 
-// stopHeld stops the deliveries that are held and that which accepts, since the
-// worker ends.
+// stopHeld stops the deliveries that are held, as far as which accepts them, since
+// the worker ends.
 func (w *worker) stopHeld(which func(*delivery) bool) {
 	w.mu.Lock()
 	futures := w.stopLocked(which)
