@@ -19,8 +19,13 @@ func (d *delivery) succeed() {
 	x.encodedBy(d.task.codec())
 	if len(d.payload) <= d.w.mostInline() {
 		d.record(newResult(d.outcome(endOK), x, d.payload))
-		return
+	} else {
+		d.succeedLarge(x)
 	}
+}
+
+// succeedLarge does so when the result is an object.
+func (d *delivery) succeedLarge(x extras) {
 	u := d.w.values.upload(d.task.key, d.payload)
 	d.w.request(func(ctx context.Context) error {
 		switch err := u.run(ctx); {

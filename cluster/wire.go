@@ -53,7 +53,8 @@ type extras struct {
 // endLine ends the first line, after what is usual.
 func (x *extras) endLine(b []byte) []byte {
 	if *x != (extras{}) {
-		b = append(append(b, ' '), encode(x)...)
+		some := *x // which goes to the heap, and most have none
+		b = append(append(b, ' '), encode(&some)...)
 	}
 	return append(b, '\n')
 }
@@ -63,7 +64,9 @@ func (x *extras) parse(text string) error {
 	if text == "" {
 		return nil
 	}
-	if err := json.Unmarshal([]byte(text), x); err != nil {
+	some := *x
+	err := json.Unmarshal([]byte(text), &some)
+	if *x = some; err != nil {
 		return failure("%v: the end of a first line: %v", ErrDecode, err)
 	}
 	return nil
