@@ -23,7 +23,7 @@ type Runner interface {
 // A Task is a function with a name and default options, which any [Runner] can
 // run. The name is how other processes know it, so there it must be the same,
 // and the input and the result must be such that they can be encoded; in this
-// process nothing is encoded, and a call costs what a closure does.
+// process nothing is encoded, and a call costs about what a closure does.
 //
 // Tasks are values to make once, mostly package variables. They are safe for
 // concurrent use.

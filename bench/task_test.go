@@ -1,0 +1,41 @@
+package bench_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/antflow/antflow"
+)
+
+// BenchmarkTask shows what a task with a name costs on an executor, beside a
+// closure, and one that is given the name at each call.
+func BenchmarkTask(b *testing.B) {
+	ctx := context.Background()
+	double := func(_ context.Context, n int) (int, error) { return 2 * n, nil }
+	task := antflow.NewTask("double", double)
+	for _, way := range []struct {
+		name   string
+		submit func(e *antflow.Executor, n int) *antflow.Future[int]
+	}{
+		{"closure", func(e *antflow.Executor, n int) *antflow.Future[int] {
+			return antflow.Submit(ctx, e, func(ctx context.Context) (int, error) { return double(ctx, n) })
+		}},
+		{"closure-with-name", func(e *antflow.Executor, n int) *antflow.Future[int] {
+			return antflow.Submit(ctx, e, func(ctx context.Context) (int, error) { return double(ctx, n) }, antflow.TaskName("double"))
+		}},
+		{"task", func(e *antflow.Executor, n int) *antflow.Future[int] { return task.Submit(ctx, e, n) }},
+	} {
+		b.Run(way.name, func(b *testing.B) {
+			e := antflow.New(2)
+			defer e.Close()
+			b.ReportAllocs()
+			futures := make([]*antflow.Future[int], 0, 1000)
+			for n := 0; b.Loop(); n++ {
+				if futures = append(futures, way.submit(e, n)); len(futures) == cap(futures) {
+					antflow.Wait(ctx, futures, antflow.AllCompleted)
+					futures = futures[:0]
+				}
+			}
+		})
+	}
+}
