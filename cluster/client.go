@@ -144,10 +144,10 @@ type entry struct {
 	refuses     bool             // a full backlog fails it
 	number      uint64           // as begun, when it began
 	fetching    bool             // its result, which is an object
-	withdrawing bool             // its cancellation is being recorded
-	withdraws   bool             // that was begun
-	abort       func()           // ends the wait of a Submit; nil: nothing does
-	canceled    *result          // that is, and was told
+	abort       func()           // ends the wait of its Submit; nil: that doesn't wait
+	withdraws   bool             // withdraw was called
+	withdrawing bool             // and has not done yet
+	canceled    *result          // what it has recorded, once the feed has told of that
 }
 
 type entryState uint8

@@ -71,9 +71,9 @@ const ackTimeout = 10 * time.Second
 
 // A publisher publishes to streams without waiting, and tells answered of each
 // message what became of it, once. nats.go has one, too; this one costs less, at
-// the server as well: acknowledgements come to a few subjects that are used again and again, which
-// the server finds in its cache, and nothing is made for a message but a place in
-// a slice.
+// the server as well: acknowledgements come to a few subjects that are used again
+// and again, which the server finds in its cache, and nothing is made for a message
+// but a place in a slice.
 //
 // So it has to be certain that what comes to a subject is about the message that
 // it is used for now: a subject whose acknowledgement did not come in time is not

@@ -14,9 +14,9 @@ import (
 
 // The bare loop is what any queue on JetStream has to do at least: publish the
 // task, consume it, publish the result, consume that. It has the streams of the
-// cluster and their rules, and nothing else: no acknowledgement of
-// what is published, no futures, no word of what became of a failure. What it
-// publishes and the server doesn't take is lost.
+// cluster and their rules, and nothing else: no acknowledgement of what is
+// published, no futures, no word of what became of a failure. What it publishes
+// and the server doesn't take is lost.
 const (
 	bareTasks   = "bare.task."
 	bareResults = "bare.result."
