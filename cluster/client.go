@@ -127,7 +127,8 @@ type entry struct {
 	queue string
 	level level
 
-	// Guarded by c.mu.
+	// Guarded by c.mu. Until the entry is pending only its RunCall uses them, but
+	// for those of a cancellation.
 	since       time.Time // when it was submitted, or looked after
 	msg         *nats.Msg // until the broker has it
 	state       entryState
@@ -169,7 +170,9 @@ func (c *Client) RunCall(ctx context.Context, call antflow.Call) antflow.Waitabl
 	must(c != nil && c.broker != nil, "Client.RunCall: the client must be one of Connect")
 	s := call.Settings()
 	e := &entry{c: c, queue: orElse(s.Queue, c.queue), level: levelOf(s.Priority), since: time.Now(), refuses: s.NonBlocking}
-	remote := call.Remote(ctx, c.books, e.cancel)
+	e.id = c.idFor(call.Task(), s.Key)
+	e.key = c.session + "." + e.id
+	remote := call.Remote(ctx, c.books, e.cancel) // from here on it may be canceled
 	if remote.Future().IsDone() {
 		return remote.Future()
 	}
@@ -189,6 +192,14 @@ func (c *Client) RunCall(ctx context.Context, call antflow.Call) antflow.Waitabl
 	return remote.Future()
 }
 
+// idFor is the ID of a task with that key, or of one more without.
+func (c *Client) idFor(task, key string) string {
+	if key != "" {
+		return idOf(task, key)
+	}
+	return c.unique + strconv.FormatUint(c.next.Add(1), 36)
+}
+
 // compose makes the message of a call.
 func (e *entry) compose(ctx context.Context, call antflow.Call, s *antflow.TaskSettings) error {
 	if len(s.Local) > 0 {
@@ -197,10 +208,6 @@ func (e *entry) compose(ctx context.Context, call antflow.Call, s *antflow.TaskS
 	if err := token("queue", e.queue); err != nil {
 		return err
 	}
-	if e.id = e.c.unique + strconv.FormatUint(e.c.next.Add(1), 36); s.Key != "" {
-		e.id = idOf(call.Task(), s.Key)
-	}
-	e.key = e.c.session + "." + e.id
 	codec := e.c.codecs[0]
 	var data []byte
 	var err error

@@ -54,7 +54,7 @@ func (e *entry) attach(ctx context.Context, x *extras, data []byte, patient bool
 			pause = min(2*pause, mostPause)
 			continue
 		}
-		c.forget(e.key, u.name)
+		c.io.Go(c.ctx, func(ctx context.Context) error { u.abandon(ctx); return nil })
 		return nil, err
 	}
 }

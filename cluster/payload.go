@@ -147,6 +147,16 @@ func (u *upload) run(ctx context.Context) error {
 	return nil
 }
 
+// abandon deletes what is stored of an object that is not to be. The part that was
+// sent last may be on its way, and would outlive a deletion; a head that is sent
+// behind it, and has an answer, does not overtake it.
+func (u *upload) abandon(ctx context.Context) {
+	if err := u.s.touch(ctx, u.name); err != nil {
+		u.s.b.log.Debug("antflow: an object was not finished", "object", u.name, "err", err)
+	}
+	u.s.discard(ctx, u.k, u.name)
+}
+
 // publish stores a part.
 func (s *store) publish(ctx context.Context, name string, n int, data []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, partTimeout) // while there is no leader nobody answers

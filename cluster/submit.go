@@ -301,7 +301,7 @@ func (c *Client) holdLocked(e *entry, f fate) {
 	}
 }
 
-// reconnected has what is held sent at once, and the results listened to anew. and the results listened to anew.
+// reconnected has what is held sent at once, and the results listened to anew.
 func (c *Client) reconnected() {
 	c.anew()
 	c.mu.Lock()

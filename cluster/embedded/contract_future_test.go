@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -279,6 +280,36 @@ func TestContractContextEnds(t *testing.T) {
 	}
 	g.let()
 	get(r, g.Submit(r.ctx, c, 5)) // the slot is free again
+}
+
+// A context may end at any moment of a submission, of a small input and of one
+// that is an object.
+func TestContractContextEndsMeanwhile(t *testing.T) {
+	r := newRig(t)
+	task := echo[string]("task")
+	c := r.connect()
+	_, js := r.raw()
+	stored := task.Submit(r.ctx, c, large("x")) // there is a stream of inputs from here on
+	stored.Cancel()
+	futures := []*antflow.Future[string]{stored}
+	for i := range 200 {
+		ctx, cancel := context.WithTimeout(r.ctx, time.Duration(i%50)*100*time.Microsecond)
+		defer cancel()
+		var opts []antflow.TaskOption
+		in := "small"
+		switch i % 4 {
+		case 1:
+			opts = append(opts, antflow.Key(fmt.Sprint(i)))
+		case 3:
+			in = large("x")
+		}
+		futures = append(futures, task.Submit(ctx, c, in, opts...))
+	}
+	for _, f := range futures {
+		fail(r, f, antflow.ErrCanceled)
+	}
+	r.until("an empty backlog", func() bool { return r.status(c).Backlog == 0 })
+	r.until("inputs that are gone", func() bool { return r.objects(js, inputs) == 0 })
 }
 
 func TestContractResultOnlyWaits(t *testing.T) {
