@@ -16,6 +16,7 @@ type worker struct {
 	t          atomic.Pointer[task]   // nil while it runs a light one
 	strand     atomic.Pointer[strand] // that its light tasks have their contexts of
 	prev, next *worker
+	hand       atomic.Uint32 // from one goroutine to another
 
 	// The rest is the worker's own.
 	job     job
@@ -261,15 +262,46 @@ func (e *Executor) work(w *worker) {
 		if len(callbacks) == 0 && w.step != stepRetire {
 			continue
 		}
-		if w.step != stepRetire {
-			// Callbacks may take their time or end the goroutine. The next
-			// task has its slot already and must not wait for them.
-			e.enter()
-			go e.work(w)
-		}
+		mine := w
 		w = nil
-		defer e.leave()
-		e.call(callbacks)
-		return
+		if mine.step == stepRetire {
+			e.tell(callbacks)
+			return
+		}
+		// Callbacks may take their time or end the goroutine. The next task has
+		// its slot already and must not wait for them, so w is there for another
+		// goroutine to go on with; unless this one is back first, whose stack has
+		// grown. One that was started before and has not run yet will do.
+		e.enter() // while w is still in the crew, or searches
+		if mine.hand.Or(handOffered|handCalled)&handCalled == 0 {
+			e.enter()
+			go e.resume(mine)
+		}
+		e.tell(callbacks)
+		if mine.hand.And(^handOffered)&handOffered == 0 {
+			return
+		}
+		w = mine
 	}
+}
+
+// What a worker's hand tells.
+const (
+	handOffered uint32 = 1 << iota // whoever takes this goes on with the worker
+	handCalled                     // a goroutine is going to look
+)
+
+// resume is a goroutine that goes on with w, if that is still to be done.
+func (e *Executor) resume(w *worker) {
+	offered := w.hand.Swap(0)&handOffered != 0
+	e.leave()
+	if offered {
+		e.work(w)
+	}
+}
+
+// tell runs the callbacks, and leaves.
+func (e *Executor) tell(callbacks []func()) {
+	defer e.leave()
+	e.call(callbacks)
 }

@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 
 	"github.com/antflow/antflow"
@@ -32,6 +33,37 @@ func BenchmarkTask(b *testing.B) {
 			futures := make([]*antflow.Future[int], 0, 1000)
 			for n := 0; b.Loop(); n++ {
 				if futures = append(futures, way.submit(e, n)); len(futures) == cap(futures) {
+					antflow.Wait(ctx, futures, antflow.AllCompleted)
+					futures = futures[:0]
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkCallback shows what a callback adds to a task that uses some of its
+// goroutine's stack.
+func BenchmarkCallback(b *testing.B) {
+	ctx := context.Background()
+	decode := func(context.Context) (n int, err error) { return n, json.Unmarshal([]byte("42"), &n) }
+	for _, way := range []struct {
+		name string
+		then func(*antflow.Future[int])
+	}{
+		{"without", nil},
+		{"with", func(*antflow.Future[int]) {}},
+	} {
+		b.Run(way.name, func(b *testing.B) {
+			e := antflow.New(2)
+			defer e.Close()
+			b.ReportAllocs()
+			futures := make([]*antflow.Future[int], 0, 1000)
+			for b.Loop() {
+				f := antflow.Submit(ctx, e, decode)
+				if way.then != nil {
+					f.OnDone(way.then)
+				}
+				if futures = append(futures, f); len(futures) == cap(futures) {
 					antflow.Wait(ctx, futures, antflow.AllCompleted)
 					futures = futures[:0]
 				}
