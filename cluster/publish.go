@@ -122,7 +122,8 @@ func (p *publisher) newInbox() (in *inbox, err error) {
 	return in, err
 }
 
-// publish publishes m. Unless it returns an error, answered will be told of m.
+// publish publishes m, which must not change any more. Unless it returns an error,
+// answered will be told of m.
 func (p *publisher) publish(m *nats.Msg) error {
 	p.mu.Lock()
 	in := p.in
@@ -135,12 +136,14 @@ func (p *publisher) publish(m *nats.Msg) error {
 	}
 	s := &in.slots[n]
 	s.m, s.at = m, time.Now()
-	m.Reply = s.reply
+	own := nats.Msg{Subject: m.Subject, Reply: s.reply, Header: m.Header, Data: m.Data}
 	if in.out++; in.sweep == nil {
 		in.sweep = time.AfterFunc(ackTimeout/2, in.expire)
 	}
 	p.mu.Unlock()
-	err := p.nc.PublishMsg(m)
+	// Not m itself: from here on it may be given up, and be published again with
+	// another reply by whoever is told of that.
+	err := p.nc.PublishMsg(&own)
 	if err != nil && in.take(n, m) == nil {
 		return nil // somebody was told already
 	}
