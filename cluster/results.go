@@ -199,7 +199,9 @@ func (c *Client) attempted(subject string, data []byte) {
 	}
 }
 
-// resolve settles the calls of a task with its result.
+// resolve settles the calls of a task with its result. Callbacks may end the
+// client, so what the end of it waits for, as requests, calls it on a goroutine of
+// its own.
 func (c *Client) resolve(id string, data []byte) {
 	r, err := parseResult(data)
 	c.mu.Lock()

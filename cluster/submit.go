@@ -133,7 +133,7 @@ func (c *Client) find(ctx context.Context, e *entry) error {
 	switch {
 	case m != nil:
 		c.acknowledged(e)
-		c.resolve(e.id, m.Data)
+		go c.resolve(e.id, m.Data)
 	case asked: // what was given up meanwhile isn't sent any more
 		c.acknowledged(e)
 		c.withdraw(e)
@@ -188,7 +188,7 @@ func (c *Client) rejected(e *entry, end antflow.RemoteEnd) {
 		case err != nil:
 			return err
 		case m != nil:
-			c.resolve(e.id, m.Data)
+			go c.resolve(e.id, m.Data)
 		default:
 			c.settle(e, end)
 		}

@@ -105,7 +105,7 @@ func (c *Client) check(ctx context.Context, e *entry) error {
 	case err != nil && !errors.Is(err, jetstream.ErrStreamNotFound):
 		return err
 	case result != nil:
-		c.resolve(e.id, result.Data)
+		go c.resolve(e.id, result.Data)
 	default:
 		c.settle(e, antflow.RemoteEnd{Err: failure("%v: task %s", ErrLost, e.key)})
 	}

@@ -255,6 +255,20 @@ func TestContractDetachInACallback(t *testing.T) {
 	}
 }
 
+// So it may where the result was there before, and is looked for.
+func TestContractDetachInACallbackOfAKey(t *testing.T) {
+	r := newRig(t)
+	task := echo[int]("echo", antflow.Key("k"))
+	r.serve(handlers(task))
+	get(r, task.Submit(r.ctx, r.connect(cluster.Session("s")), 1))
+	c := r.connect(cluster.Session("s"))
+	f := task.Submit(r.ctx, c, 1)
+	detached := make(chan struct{})
+	f.OnDone(func(*antflow.Future[int]) { c.Detach(); close(detached) })
+	r.await("Detach", detached)
+	get(r, f)
+}
+
 // A task whose queue is gone can be canceled.
 func TestContractCancelWithoutStream(t *testing.T) {
 	r := newRig(t)
