@@ -129,16 +129,16 @@ func (c *Client) find(ctx context.Context, e *entry) error {
 	}
 	c.mu.Lock()
 	asked, late := e.asked, e.late
+	if m != nil || asked || late {
+		c.ackedLocked(e) // under the same lock: who asks for a cancellation from here on finds it stored
+	}
 	c.mu.Unlock()
 	switch {
 	case m != nil:
-		c.acknowledged(e)
 		go c.resolve(e.id, m.Data)
 	case asked: // what was given up meanwhile isn't sent any more
-		c.acknowledged(e)
 		c.withdraw(e)
 	case late:
-		c.acknowledged(e)
 		c.giveUp(e)
 	default:
 		return c.publishAged(ctx, e)
@@ -268,12 +268,6 @@ func (c *Client) ackedLocked(e *entry) {
 		}
 		return f.left == 0
 	})
-}
-
-func (c *Client) acknowledged(e *entry) {
-	c.mu.Lock()
-	c.ackedLocked(e)
-	c.mu.Unlock()
 }
 
 const (
