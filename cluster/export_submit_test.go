@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -47,3 +48,13 @@ func (s *Sender) Late()   { s.e.late = true }
 
 // Withdraws reports whether the task's cancellation is to be recorded.
 func (s *Sender) Withdraws() bool { return s.e.withdraws }
+
+// SendAgain has fn called as what is held is sent again, after a pause.
+func (s *Sender) SendAgain(fn func(), pause time.Duration) {
+	s.c.full, s.c.pause = true, pause
+	s.c.again = time.AfterFunc(pause, fn)
+}
+
+// Reconnected and Settled are events that have what is held sent soon.
+func (s *Sender) Reconnected() { s.c.reconnected() }
+func (s *Sender) Settled()     { s.c.settle(s.e, antflow.RemoteEnd{}) }

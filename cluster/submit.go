@@ -300,10 +300,16 @@ func (c *Client) reconnected() {
 	c.anew()
 	c.mu.Lock()
 	c.pause = 0
-	if c.again != nil {
+	c.soonLocked()
+	c.mu.Unlock()
+}
+
+// soonLocked has what is held sent soon, unless republish is about to: a timer that
+// has run out must not be set again, or there would be two from then on.
+func (c *Client) soonLocked() {
+	if c.again != nil && c.again.Stop() {
 		c.again.Reset(firstPause)
 	}
-	c.mu.Unlock()
 }
 
 // republish sends what is held. While the backlog is full it sends a few, to
@@ -354,7 +360,7 @@ func (c *Client) takeLocked(e *entry) {
 	}
 	if c.full && c.again != nil && c.pause > firstPause { // there should be room
 		c.pause = firstPause
-		c.again.Reset(firstPause)
+		c.soonLocked()
 	}
 }
 
