@@ -101,6 +101,11 @@ func (c *Client) abandon(cause error) {
 	c.mu.Lock()
 	entries := c.pending
 	c.pending = make(map[string]*entry)
+	for _, e := range entries {
+		if e.timer != nil {
+			e.timer.Stop() // it would keep the entry
+		}
+	}
 	c.mu.Unlock()
 	for _, e := range entries {
 		for _, call := range e.calls {

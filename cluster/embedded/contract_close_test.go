@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -267,6 +268,27 @@ func TestContractDetachInACallbackOfAKey(t *testing.T) {
 	f.OnDone(func(*antflow.Future[int]) { c.Detach(); close(detached) })
 	r.await("Detach", detached)
 	get(r, f)
+}
+
+// Nothing is kept of tasks that a client has left, whatever their queue timeouts.
+func TestContractDetachLeavesNothing(t *testing.T) {
+	r := newRig(t)
+	c := r.connect()
+	freed := make(chan struct{})
+	f := echo[int]("echo").Submit(r.ctx, c, 1, antflow.QueueTimeout(time.Hour))
+	runtime.AddCleanup(f, func(freed chan struct{}) { close(freed) }, freed)
+	r.flush(c)
+	c.Detach()
+	fail(r, f, cluster.ErrDetached)
+	r.until("an end of what was kept", func() bool {
+		runtime.GC()
+		select {
+		case <-freed:
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // A task whose queue is gone can be canceled.
