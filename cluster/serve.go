@@ -107,12 +107,12 @@ func Serve(ctx context.Context, url string, handlers []Handler, opts ...ServeOpt
 		return unlessEnded(ctx, err)
 	}
 	w.broker = b
-	w.set.health.attach(w)
-	defer w.set.health.detach(w)
 	if err := w.open(ctx); err != nil {
 		w.shut(err)
 		return unlessEnded(ctx, err)
 	}
+	w.set.health.attach(w) // not before it takes tasks
+	defer w.set.health.detach(w)
 	select {
 	case <-ctx.Done():
 		return w.drainAll(context.Cause(ctx))

@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/antflow/antflow"
 	"github.com/antflow/antflow/cluster"
 	"github.com/antflow/antflow/cluster/embedded"
+	"github.com/antflow/antflow/cluster/embedded/internal/proxy"
 )
 
 func TestContractHealth(t *testing.T) {
@@ -64,6 +66,27 @@ func TestContractHealth(t *testing.T) {
 	}
 	if status, body := probe(w.health); status != http.StatusServiceUnavailable || w.health.Status().State != "stopped" {
 		t.Errorf("after Serve: %d, %s", status, body)
+	}
+}
+
+// A worker that has its consumers still to make does not take tasks.
+func TestContractHealthBeforeTheQueues(t *testing.T) {
+	r := newRig(t)
+	far, line := r.behind()
+	line.Drop(proxy.ToServer, func(f *proxy.Frame) bool { return strings.HasPrefix(f.Subject, "$JS.API.CONSUMER.") })
+	health := new(cluster.Health)
+	done := make(chan error, 1)
+	ctx, cancel := context.WithCancel(r.ctx)
+	go func() { done <- cluster.Serve(ctx, far.url, handlers(echo[int]("echo")), cluster.ReportTo(health)) }()
+	r.until("a question for consumers", func() bool { return line.Dropped.Load() > 0 })
+	if status, body := probe(health); status != http.StatusServiceUnavailable {
+		t.Errorf("without queues: %d, %s", status, body)
+	}
+	line.Drop(proxy.ToServer, nil)
+	r.until("a worker that serves", func() bool { return health.Status().State == "serving" })
+	cancel()
+	if err := receive(r, done); err != nil {
+		t.Error(err)
 	}
 }
 
