@@ -59,6 +59,8 @@ func (s *store) open(ctx context.Context, create bool) (jetstream.Stream, error)
 	if stream := s.stream.Load(); stream != nil {
 		return *stream, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, partTimeout) // that of a caller may be long, and the question lost
+	defer cancel()
 	stream, err := s.b.js.Stream(ctx, s.name)
 	if create && errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = s.b.js.CreateStream(ctx, s.config())

@@ -44,6 +44,21 @@ func first(match func(*proxy.Frame) bool) (accept func(*proxy.Frame) bool, seen 
 	}, found
 }
 
+// A question that is lost while a large input is stored is asked again, long before
+// the context of Submit ends.
+func TestContractLostQuestionForInputs(t *testing.T) {
+	r := newRig(t)
+	r.serve(handlers(echo[string]("echo")))
+	far, line := r.behind()
+	c := far.connect()
+	lost, seen := first(func(f *proxy.Frame) bool { return f.Subject == "$JS.API.STREAM.INFO."+inputs })
+	line.Drop(proxy.ToServer, lost)
+	if in := large("x"); get(r, echo[string]("echo").Submit(r.ctx, c, in)) != in {
+		t.Error("another result")
+	}
+	r.await("the loss", seen)
+}
+
 // A client that ends while it fetches a large result leaves no future behind.
 func TestContractDetachWhileFetching(t *testing.T) {
 	r := newRig(t)
