@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/antflow/antflow"
 )
@@ -28,17 +27,7 @@ func (c *Client) Status(ctx context.Context) (antflow.ClusterStatus, error) {
 	}
 	workers := antflow.Submit(ctx, c.io, c.workers)
 	s := antflow.ClusterStatus{Time: time.Now()}
-	info, err := c.tasks.Info(ctx)
-	if err == nil {
-		s.Backlog, s.Limit = info.State.Msgs, info.Config.MaxMsgs
-		var results *jetstream.StreamInfo
-		if results, err = c.broker.results.Info(ctx); err == nil {
-			s.Results = results.State.Msgs
-		}
-	}
-	if err == nil {
-		s.Queues, err = c.queues(ctx)
-	}
+	err := insist(ctx, func(ctx context.Context) error { return c.ask(ctx, &s) })
 	if err != nil {
 		if ctx.Err() != nil {
 			return s, &antflow.WaitError{Err: context.Cause(ctx)}
@@ -47,6 +36,21 @@ func (c *Client) Status(ctx context.Context) (antflow.ClusterStatus, error) {
 	}
 	s.Workers, _ = workers.Result(ctx)
 	return s, nil
+}
+
+// ask asks the broker.
+func (c *Client) ask(ctx context.Context, s *antflow.ClusterStatus) error {
+	tasks, err := c.tasks.Info(ctx)
+	if err != nil {
+		return err
+	}
+	results, err := c.broker.results.Info(ctx)
+	if err != nil {
+		return err
+	}
+	s.Backlog, s.Limit, s.Results = tasks.State.Msgs, tasks.Config.MaxMsgs, results.State.Msgs
+	s.Queues, err = c.queues(ctx)
+	return err
 }
 
 // queues asks for the consumers of the stream of tasks.

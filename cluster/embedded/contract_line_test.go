@@ -59,6 +59,21 @@ func TestContractLostQuestionForInputs(t *testing.T) {
 	r.await("the loss", seen)
 }
 
+// So is one for the status.
+func TestContractLostQuestionForStatus(t *testing.T) {
+	r := newRig(t)
+	far, line := r.behind()
+	c := far.connect()
+	for _, question := range []string{"$JS.API.STREAM.INFO.ANTFLOW_default_TASKS", "$JS.API.CONSUMER.LIST.ANTFLOW_default_TASKS"} {
+		lost, seen := first(func(f *proxy.Frame) bool { return f.Subject == question })
+		line.Drop(proxy.ToServer, lost)
+		if _, err := c.Status(r.ctx); err != nil {
+			t.Error(err)
+		}
+		r.await("the loss of "+question, seen)
+	}
+}
+
 // A client that ends while it fetches a large result leaves no future behind.
 func TestContractDetachWhileFetching(t *testing.T) {
 	r := newRig(t)
