@@ -11,11 +11,14 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -83,10 +86,39 @@ func StartCluster(dir string, n int, opts ...Option) (*Broker, error) {
 	if n == 1 {
 		return Start(filepath.Join(dir, serverName(0)), opts...) // it would wait for others
 	}
-	ports, err := freePorts(n)
-	if err != nil {
-		return nil, fmt.Errorf("antflow: embedded: %w", err)
+	return startCluster(dir, n, opts, freePorts)
+}
+
+// startCluster takes the ports of the routes from free. Somebody else may have
+// taken one when the server comes to listen on it; then there are others.
+func startCluster(dir string, n int, opts []Option, free func(int) ([]int, error)) (*Broker, error) {
+	for tries := 1; ; tries++ {
+		ports, err := free(n)
+		if err != nil {
+			return nil, fmt.Errorf("antflow: embedded: %w", err)
+		}
+		b, err := startClusterOn(ports, dir, opts)
+		if err == nil || tries == mostTries || !takenOf(ports, err) {
+			return b, err
+		}
 	}
+}
+
+const mostTries = 10
+
+// takenOf reports whether one of the ports is in use, by the error of a start.
+func takenOf(ports []int, err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || !errors.Is(err, syscall.EADDRINUSE) {
+		return false
+	}
+	addr, ok := op.Addr.(*net.TCPAddr)
+	return ok && slices.Contains(ports, addr.Port)
+}
+
+// startClusterOn starts a server for each of the ports, on which they listen for
+// one another.
+func startClusterOn(ports []int, dir string, opts []Option) (*Broker, error) {
 	var routes []*url.URL
 	for _, port := range ports {
 		routes = append(routes, &url.URL{Scheme: "nats", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})

@@ -101,6 +101,28 @@ func ask(ctx context.Context, js jetstream.JetStream) (*jetstream.StreamInfo, er
 	return s.CachedInfo(), nil
 }
 
+// A port that is taken after it was found to be free is not the end of it.
+func TestClusterOfTakenPorts(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	asked := 0
+	b := started(t)(embedded.StartClusterFrom(t.TempDir(), 3, func(n int) ([]int, error) {
+		ports, err := embedded.FreePorts(n)
+		if asked++; err == nil && asked <= 2 {
+			ports[asked] = l.Addr().(*net.TCPAddr).Port
+		}
+		return ports, err
+	}))
+	if asked != 3 {
+		t.Errorf("asked %d times for ports, want 3", asked)
+	}
+	fill(t, b, 3, 1)
+	kept(t, b, 3, 1)
+}
+
 func TestStreamsOutliveTheServer(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "if absent")
 	b := started(t)(embedded.Start(dir))
@@ -148,15 +170,31 @@ func TestClusterOfOne(t *testing.T) {
 	kept(t, started(t)(embedded.StartCluster(dir, 1)), 1, 5)
 }
 
+// takenAfterFree is a port that is taken during the test, while the one before is
+// free.
+func takenAfterFree(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		taken, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := taken.Addr().(*net.TCPAddr).Port
+		if free, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port-1)); err == nil {
+			free.Close()
+			t.Cleanup(func() { taken.Close() })
+			return port
+		}
+		defer taken.Close()
+	}
+	t.Fatal("no two ports next to one another")
+	return 0
+}
+
 // A port that is taken, and a directory that can't be used, are errors at once,
 // which say what it is about, and nothing is left running.
 func TestStartFails(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
-	port := taken.Addr().(*net.TCPAddr).Port
+	port := takenAfterFree(t)
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
