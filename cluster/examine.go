@@ -36,6 +36,11 @@ func (d *delivery) examine(ctx context.Context) error {
 			d.refuse(refusal)
 			return nil
 		}
+		if began.Kind == markBegan && began.Crashed > 0 && began.Crashed == w.set.crashes && !d.alone() {
+			w.feed.freed()
+			d.release(nakLater(alonePause))
+			return nil
+		}
 		d.next = &began
 	}
 	ok, err := w.note(ctx, d.task.key, *d.next)
@@ -61,6 +66,26 @@ func (d *delivery) examine(ctx context.Context) error {
 		d.start()
 	}
 	return nil
+}
+
+// alonePause is how long a task waits before it may try again to be the only one
+// of its kind that a worker runs.
+const alonePause = time.Second
+
+// alone has d be the only task of its worker that fails when it crashes once more,
+// until it is released; false: another one is. Of tasks that a worker died with
+// nobody can tell which of them it died of, and since their leases are over at the
+// same time they would be together again, until all of them have failed. This way
+// the others survive the one. The one that waits has not begun: nothing is noted of
+// it, so it is no crash if the worker dies meanwhile.
+func (d *delivery) alone() bool {
+	w := d.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.alone == nil {
+		w.alone = d
+	}
+	return w.alone == d
 }
 
 // begins returns the mark of the attempt that is about to begin, or of its never

@@ -305,8 +305,9 @@ func Lease(d time.Duration) ServeOption {
 }
 
 // MostCrashes is how often a task may take its worker down with it, and be given
-// to another one; then it fails with [ErrCrashed]. The default is 3. A negative
-// n panics.
+// to another one; then it fails with [ErrCrashed]. Of tasks for which that is the
+// last time a worker runs one at a time, so those that only shared a worker with
+// the one that takes it down get through. The default is 3. A negative n panics.
 func MostCrashes(n int) ServeOption {
 	must(n >= 0, "MostCrashes(%d): the number must not be negative", n)
 	return serveOption(func(s *serveSettings) { s.crashes = n })

@@ -312,6 +312,9 @@ func (d *delivery) release(word string) {
 	if w.held[d.task.key] == d {
 		delete(w.held, d.task.key)
 	}
+	if w.alone == d {
+		w.alone = nil
+	}
 	w.leaving++
 	reply := d.reply
 	w.mu.Unlock()

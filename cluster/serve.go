@@ -58,6 +58,7 @@ type worker struct {
 	mu       sync.Mutex           // a leaf; nothing is published under it
 	lease    time.Duration        // of the consumers, the shortest
 	held     map[string]*delivery // by key
+	alone    *delivery            // the one that must not crash any more; see examine.go
 	again    []*delivery          // whose results are to be published again
 	retry    *time.Timer          // for those
 	draining bool

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +69,60 @@ func TestContractCrashTooOften(t *testing.T) {
 	r.crash()
 	r.serve(handlers(fatalTask), cluster.Lease(time.Second), cluster.MostCrashes(1))
 	says(t, fail(r, f, cluster.ErrCrashed), "2")
+}
+
+// Tasks that must not crash any more run one at a time on a worker, others beside
+// them.
+func TestContractLastTimeAlone(t *testing.T) {
+	r := newRig(t)
+	far, line := r.behind()
+	const n = 3
+	began, open, fresh := make(chan struct{}, n), make(chan struct{}), make(chan struct{})
+	var running, most atomic.Int64
+	task := antflow.NewTask("task", func(ctx context.Context, i int) (int, error) {
+		info, _ := cluster.InfoFrom(ctx)
+		switch {
+		case info.Worker == "A":
+			began <- struct{}{}
+			<-open
+		case i == n:
+			close(fresh)
+		default:
+			if now := running.Add(1); now > most.Load() {
+				most.Store(now)
+			}
+			<-fresh
+			// By the real clock: that another one would come meanwhile can't be waited for.
+			time.Sleep(100 * time.Millisecond)
+			running.Add(-1)
+		}
+		return i, nil
+	})
+	c := r.connect()
+	var fs []*antflow.Future[int]
+	for i := range n {
+		fs = append(fs, task.Submit(r.ctx, c, i))
+	}
+	far.serve(handlers(task), cluster.WorkerName("A"), cluster.Lease(time.Second), cluster.Concurrency(n))
+	for range n {
+		receive(r, began)
+	}
+	line.Stall(proxy.ToServer, true)
+	line.Stall(proxy.ToClient, true)
+	r.serve(handlers(task), cluster.WorkerName("B"), cluster.Lease(time.Second), cluster.MostCrashes(1), cluster.Concurrency(n+1))
+	r.until("an attempt", func() bool { return running.Load() > 0 })
+	fs = append(fs, task.Submit(r.ctx, c, n))
+	for i, f := range fs {
+		if v := get(r, f); v != i {
+			t.Errorf("%d returned %d", i, v)
+		}
+	}
+	if m := most.Load(); m != 1 {
+		t.Errorf("%d of them ran at a time", m)
+	}
+	close(open)
+	line.Stall(proxy.ToServer, false)
+	line.Stall(proxy.ToClient, false)
 }
 
 // A worker that is cut off for longer than its lease: another one runs the task,
