@@ -189,16 +189,26 @@ func (b *broker) setup(ctx context.Context) error {
 		}
 		b.expects = b.expects || (*streams[i]).CachedInfo().Config.Replicas > 1
 	}
-	return insist(ctx, func(ctx context.Context) error {
+	err := insist(ctx, func(ctx context.Context) error {
 		before := time.Now()
 		info, err := b.results.Info(ctx)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = errAgain // by a server that has not heard of it yet
+		}
 		if err != nil {
-			return failure("the stream %s: %v", results.Name, err)
+			return err
 		}
 		b.lastSeq = info.State.LastSeq
 		b.then, b.at = info.TimeStamp, before.Add(time.Since(before)/2)
 		return nil
 	})
+	if err == errAgain {
+		err = jetstream.ErrStreamNotFound
+	}
+	if err != nil {
+		return failure("the stream %s: %v", results.Name, err)
+	}
+	return nil
 }
 
 // clock is what the broker's clock showed at t of this one, which may differ, and

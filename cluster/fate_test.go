@@ -23,6 +23,8 @@ func TestFate(t *testing.T) {
 	}{
 		{nil, "stored"},
 		{api(400, 10071, "wrong last sequence: 3"), "existing"},
+		{api(400, 10071, "wrong last sequence: 10"), "existing"},
+		{api(400, 10071, "wrong last sequence: 0"), "unknown"},
 		{api(503, 10077, "maximum messages per subject exceeded"), "existing"},
 		{api(503, 10077, "maximum messages exceeded"), "full"},
 		{api(400, 10002, "resource limits exceeded for account"), "full"},

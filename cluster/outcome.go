@@ -215,8 +215,7 @@ func (w *worker) answered(m *nats.Msg, err error) {
 		return
 	case existing:
 		w.mu.Unlock()
-		d.acknowledge()
-		d.disown()
+		w.request(d.lost)
 		return
 	case refused:
 		again := d.refused
@@ -230,12 +229,17 @@ func (w *worker) answered(m *nats.Msg, err error) {
 		}
 		return
 	}
+	w.againLocked(d)
+	w.mu.Unlock()
+	w.worry("a result is not recorded yet", err)
+}
+
+// againLocked has the result of d published again, soon.
+func (w *worker) againLocked(d *delivery) {
 	w.again = append(w.again, d)
 	if w.retry == nil && w.ctx.Err() == nil {
 		w.retry = time.AfterFunc(republishPause, w.republish)
 	}
-	w.mu.Unlock()
-	w.worry("a result is not recorded yet", err)
 }
 
 const republishPause = 50 * time.Millisecond
@@ -268,26 +272,28 @@ func (d *delivery) acknowledge() {
 	d.release(ack)
 }
 
-// disown deletes the object of a result, unless the result that is recorded names
-// it: then the answer to that got lost, and not the race.
-func (d *delivery) disown() {
-	if d.object == "" {
-		return
-	}
+// lost is what follows when the broker has a result of the task already: it is
+// looked at, since the acknowledgement can't be taken back. If it names the object
+// of this result, or is this one, only the answer got lost, and not the race.
+func (d *delivery) lost(ctx context.Context) error {
 	w := d.w
-	w.io.Go(w.ctx, func(ctx context.Context) error {
-		m, err := last(ctx, w.results, w.space.result(d.task.key))
-		if err != nil {
-			return err
-		}
-		if m != nil {
-			if r, _ := parseResult(m.Data); r.Object == d.object {
-				return nil
-			}
-		}
-		w.values.discard(ctx, d.task.key, d.object)
+	m, err := last(ctx, w.results, w.space.result(d.task.key))
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		w.mu.Lock()
+		w.againLocked(d)
+		w.mu.Unlock()
 		return nil
-	})
+	}
+	d.acknowledge()
+	if d.object != "" {
+		if r, _ := parseResult(m.Data); r.Object != d.object {
+			w.values.discard(ctx, d.task.key, d.object)
+		}
+	}
+	return nil
 }
 
 const (

@@ -32,6 +32,7 @@ const (
 	codeLimits          = 10077 // of the stream or of the subject
 	codeAccountLimits   = 10002
 	textSubjectOccupied = "per subject"
+	textNoSequence      = ": 0" // the end of that of a wrong sequence, where the server could not look
 )
 
 // fateOf tells what became of a message by the answer to it.
@@ -48,6 +49,9 @@ func fateOf(err error) fate {
 	}
 	switch e.ErrorCode {
 	case codeWrongSequence:
+		if strings.HasSuffix(e.Description, textNoSequence) {
+			return unknown
+		}
 		return existing
 	case codeSequenceRace, codeDuplicateRace:
 		return unknown

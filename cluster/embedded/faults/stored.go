@@ -74,7 +74,17 @@ func (l *lab) readResults(ctx context.Context) (records []record, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for want := int(info.NumPending); len(records) < want; {
+	// The consumer is on a replica that may be behind; the leader knows how many
+	// there are.
+	leader, err := s.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	if err != nil {
+		return nil, err
+	}
+	want := int(info.NumPending)
+	if n := len(leader.State.Subjects); want != n {
+		return nil, fmt.Errorf("the replica that is read has %d results, and the leader %d", want, n)
+	}
+	for len(records) < want {
 		batch, err := c.Fetch(min(want-len(records), 1000), jetstream.FetchMaxWait(2*time.Second))
 		if err != nil {
 			return nil, err
