@@ -85,6 +85,7 @@ func (s *settings) dial(ctx context.Context, urls, name string, call callbacks) 
 	}
 	if err == nil {
 		err = b.setup(ctx)
+		b.pub.unique = b.expects
 	}
 	if err != nil {
 		b.close()

@@ -81,10 +81,13 @@ const ackTimeout = 10 * time.Second
 //
 // So it has to be certain that what comes to a subject is about the message that
 // it is used for now: a subject whose acknowledgement did not come in time is not
-// used again, and a connection that breaks takes all of them with it.
+// used again, and a connection that breaks takes all of them with it. Where several
+// servers agree on messages two may acknowledge the same one, the leader before an
+// election and the leader after it; there no subject is used twice.
 type publisher struct {
 	nc       *nats.Conn
 	answered func(*nats.Msg, error)
+	unique   bool // each message has a subject of its own; set before the first
 
 	mu sync.Mutex // a leaf; nothing is published under it
 	in *inbox
@@ -106,6 +109,7 @@ type inbox struct {
 // A slot is a subject, and the message that it is used for.
 type slot struct {
 	reply string
+	turn  uint64    // how often it was used before, if that is in the reply
 	m     *nats.Msg // nil: none
 	at    time.Time
 }
@@ -119,7 +123,7 @@ func newPublisher(nc *nats.Conn, answered func(*nats.Msg, error)) (*publisher, e
 
 func (p *publisher) newInbox() (in *inbox, err error) {
 	in = &inbox{p: p, prefix: p.nc.NewInbox() + "."}
-	in.sub, err = p.nc.Subscribe(in.prefix+"*", in.receive)
+	in.sub, err = p.nc.Subscribe(in.prefix+">", in.receive)
 	if err == nil {
 		err = in.sub.SetPendingLimits(-1, -1) // there are as many as were published
 	}
@@ -139,6 +143,10 @@ func (p *publisher) publish(m *nats.Msg) error {
 		in.slots = append(in.slots, slot{reply: in.prefix + strconv.Itoa(n)})
 	}
 	s := &in.slots[n]
+	if p.unique {
+		s.turn++
+		s.reply = in.prefix + strconv.Itoa(n) + "." + strconv.FormatUint(s.turn, 10)
+	}
 	s.m, s.at = m, time.Now()
 	own := nats.Msg{Subject: m.Subject, Reply: s.reply, Header: m.Header, Data: m.Data}
 	if in.out++; in.sweep == nil {
@@ -148,21 +156,21 @@ func (p *publisher) publish(m *nats.Msg) error {
 	// Not m itself: from here on it may be given up, and be published again with
 	// another reply by whoever is told of that.
 	err := p.nc.PublishMsg(&own)
-	if err != nil && in.take(n, m) == nil {
+	if err != nil && in.take(n, func(s *slot) bool { return s.m == m }) == nil {
 		return nil // somebody was told already
 	}
 	return err
 }
 
-// take frees a slot, for whoever is to tell of its message: m, or any if that is
-// nil.
-func (in *inbox) take(n int, m *nats.Msg) *nats.Msg {
+// take frees a slot, for whoever is to tell of its message, if it is used for the
+// one that is meant.
+func (in *inbox) take(n int, meant func(*slot) bool) *nats.Msg {
 	in.p.mu.Lock()
 	defer in.p.mu.Unlock()
-	if n >= len(in.slots) || in.slots[n].m == nil || m != nil && in.slots[n].m != m {
+	if n >= len(in.slots) || in.slots[n].m == nil || !meant(&in.slots[n]) {
 		return nil
 	}
-	m = in.slots[n].m
+	m := in.slots[n].m
 	in.slots[n].m = nil
 	in.free = append(in.free, n)
 	in.out--
@@ -173,11 +181,13 @@ var stores = []byte(`{"stream":`) // how the answer begins that a message is sto
 
 // receive is told of an acknowledgement.
 func (in *inbox) receive(answer *nats.Msg) {
-	n, err := strconv.Atoi(answer.Subject[len(in.prefix):])
+	place, turn, _ := strings.Cut(answer.Subject[len(in.prefix):], ".")
+	n, err := strconv.Atoi(place)
 	if err != nil || n < 0 {
 		return
 	}
-	m := in.take(n, nil)
+	used, _ := strconv.ParseUint(turn, 10, 64) // there is none where subjects are used again
+	m := in.take(n, func(s *slot) bool { return s.turn == used })
 	if m == nil {
 		return
 	}

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -19,11 +20,36 @@ import (
 type mute struct {
 	mu      sync.Mutex
 	replies []string
+	conn    net.Conn
+	sid     string // of the last subscription
+}
+
+// answer sends an answer, and returns when it was received.
+func (s *mute) answer(t *testing.T, nc *nats.Conn, reply, ack string) {
+	t.Helper()
+	s.mu.Lock()
+	fmt.Fprintf(s.conn, "MSG %s %s %d\r\n%s\r\n", reply, s.sid, len(ack), ack)
+	s.mu.Unlock()
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reply is where the last answer is to go to.
+func (s *mute) reply(t *testing.T, nc *nats.Conn) string {
+	t.Helper()
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.replies[len(s.replies)-1]
 }
 
 // InProcessConn implements [nats.InProcessConnProvider].
 func (s *mute) InProcessConn() (net.Conn, error) {
 	own, conn := net.Pipe()
+	s.conn = own
 	go s.serve(own)
 	return conn, nil
 }
@@ -39,7 +65,11 @@ func (s *mute) serve(conn net.Conn) {
 		switch f := strings.Fields(line); f[0] {
 		case "PING":
 			io.WriteString(conn, "PONG\r\n")
-		case "HPUB":
+		case "SUB":
+			s.mu.Lock()
+			s.sid = f[len(f)-1]
+			s.mu.Unlock()
+		case "PUB", "HPUB":
 			n, _ := strconv.Atoi(f[len(f)-1])
 			in.Discard(n + len("\r\n"))
 			s.mu.Lock()
@@ -96,5 +126,44 @@ func TestPublishAgainMeanwhile(t *testing.T) {
 	slices.Sort(s.replies)
 	if n := len(s.replies); n != 20 || len(slices.Compact(slices.Clone(s.replies))) != n {
 		t.Errorf("the replies of %d messages: %q", n, s.replies)
+	}
+}
+
+// Servers that agree on a message may both answer. What the second one says is not
+// about the message that comes next.
+func TestSecondAnswer(t *testing.T) {
+	s := new(mute)
+	nc, err := nats.Connect("", nats.InProcessServer(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	told := make(chan *nats.Msg, 10)
+	p, err := cluster.NewPublisher(nc, func(m *nats.Msg, err error) {
+		if err != nil {
+			t.Error(err)
+		}
+		told <- m
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	p.Replicated()
+	var last string
+	for range 3 {
+		m := &nats.Msg{Subject: "x"}
+		if err := p.Publish(m); err != nil {
+			t.Fatal(err)
+		}
+		reply := s.reply(t, nc)
+		if last != "" {
+			s.answer(t, nc, last, `{"error":{"code":400,"err_code":10071,"description":"wrong last sequence: 1"}}`)
+		}
+		s.answer(t, nc, reply, `{"stream":"S","seq":1}`)
+		if got := <-told; got != m {
+			t.Error("another message is acknowledged")
+		}
+		last = reply
 	}
 }
