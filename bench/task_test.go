@@ -27,17 +27,22 @@ func BenchmarkTask(b *testing.B) {
 		{"task", func(e *antflow.Executor, n int) *antflow.Future[int] { return task.Submit(ctx, e, n) }},
 	} {
 		b.Run(way.name, func(b *testing.B) {
-			e := antflow.New(2)
-			defer e.Close()
-			b.ReportAllocs()
-			futures := make([]*antflow.Future[int], 0, 1000)
-			for n := 0; b.Loop(); n++ {
-				if futures = append(futures, way.submit(e, n)); len(futures) == cap(futures) {
-					antflow.Wait(ctx, futures, antflow.AllCompleted)
-					futures = futures[:0]
-				}
-			}
+			inBatches(b, way.submit)
 		})
+	}
+}
+
+// inBatches measures tasks that are submitted a thousand at a time.
+func inBatches(b *testing.B, submit func(e *antflow.Executor, n int) *antflow.Future[int]) {
+	e := antflow.New(2)
+	defer e.Close()
+	b.ReportAllocs()
+	futures := make([]*antflow.Future[int], 0, 1000)
+	for n := 0; b.Loop(); n++ {
+		if futures = append(futures, submit(e, n)); len(futures) == cap(futures) {
+			antflow.Wait(context.Background(), futures, antflow.AllCompleted)
+			futures = futures[:0]
+		}
 	}
 }
 
@@ -54,20 +59,13 @@ func BenchmarkCallback(b *testing.B) {
 		{"with", func(*antflow.Future[int]) {}},
 	} {
 		b.Run(way.name, func(b *testing.B) {
-			e := antflow.New(2)
-			defer e.Close()
-			b.ReportAllocs()
-			futures := make([]*antflow.Future[int], 0, 1000)
-			for b.Loop() {
+			inBatches(b, func(e *antflow.Executor, _ int) *antflow.Future[int] {
 				f := antflow.Submit(ctx, e, decode)
 				if way.then != nil {
 					f.OnDone(way.then)
 				}
-				if futures = append(futures, f); len(futures) == cap(futures) {
-					antflow.Wait(ctx, futures, antflow.AllCompleted)
-					futures = futures[:0]
-				}
-			}
+				return f
+			})
 		})
 	}
 }

@@ -20,13 +20,12 @@ import (
 // The futures are those of package antflow, with these differences: a task
 // settles as canceled when the cancellation is recorded and its message is out of
 // the queue, and not before Cancel returns, and then its function may still run for
-// a moment; that a task runs is
-// known some 20 milliseconds later, if it still does, and [antflow.CancelQueued]
-// cancels those that are not known to have started; [antflow.Queue] and
-// [antflow.Key] mean something; [antflow.RetryIf], [antflow.RetryBackoff],
-// [antflow.WithSemaphore] and [antflow.WithRateLimit] work in the worker's
-// process if they are options of the task, and as options of the call they fail
-// it, since no function crosses to another machine.
+// a moment; that a task runs is known some 20 milliseconds later, if it still does,
+// and [antflow.CancelQueued] cancels those that are not known to have started;
+// [antflow.Queue] and [antflow.Key] mean something; [antflow.RetryIf],
+// [antflow.RetryBackoff], [antflow.WithSemaphore] and [antflow.WithRateLimit] work
+// in the worker's process if they are options of the task, and as options of the
+// call they fail it, since no function crosses to another machine.
 type Client struct {
 	*broker
 	books   *antflow.Executor // of all tasks of this client

@@ -109,7 +109,7 @@ type inbox struct {
 // A slot is a subject, and the message that it is used for.
 type slot struct {
 	reply string
-	turn  uint64    // how often it was used before, if that is in the reply
+	turn  uint64    // how often it has been used; 0 where that is not in the reply
 	m     *nats.Msg // nil: none
 	at    time.Time
 }

@@ -24,6 +24,18 @@ type mute struct {
 	sid     string // of the last subscription
 }
 
+// newMute is one, with a connection to it.
+func newMute(t *testing.T) (*mute, *nats.Conn) {
+	t.Helper()
+	s := new(mute)
+	nc, err := nats.Connect("", nats.InProcessServer(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return s, nc
+}
+
 // answer sends an answer, and returns when it was received.
 func (s *mute) answer(t *testing.T, nc *nats.Conn, reply, ack string) {
 	t.Helper()
@@ -82,18 +94,14 @@ func (s *mute) serve(conn net.Conn) {
 // A message that is given up may be published again while nats.go has not done
 // with it yet. Each time it has a reply of its own.
 func TestPublishAgainMeanwhile(t *testing.T) {
-	s := new(mute)
-	nc, err := nats.Connect("", nats.InProcessServer(s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	s, nc := newMute(t)
 	header := make(nats.Header) // which takes a while
 	for i := range 10000 {
 		header.Set("X"+strconv.Itoa(i), "x")
 	}
 	told := false // of the message, once
 	var p *cluster.Publisher
+	var err error
 	p, err = cluster.NewPublisher(nc, func(m *nats.Msg, _ error) {
 		if !told {
 			told = true
@@ -132,12 +140,7 @@ func TestPublishAgainMeanwhile(t *testing.T) {
 // Servers that agree on a message may both answer. What the second one says is not
 // about the message that comes next.
 func TestSecondAnswer(t *testing.T) {
-	s := new(mute)
-	nc, err := nats.Connect("", nats.InProcessServer(s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	s, nc := newMute(t)
 	told := make(chan *nats.Msg, 10)
 	p, err := cluster.NewPublisher(nc, func(m *nats.Msg, err error) {
 		if err != nil {
